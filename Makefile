@@ -1,0 +1,53 @@
+# `make demo` and `make test` each set themselves up on a machine that has Python 3.11 or newer, git and make.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+PY := $(VENV)/bin/python
+INSTALLED := $(VENV)/.installed
+DEMO := artifacts/demo
+# Two test workers, one thread each: more only makes them wait for each other.
+PYTEST := OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile
+
+.PHONY: help setup demo test test-all check bench bench-harness clean
+
+help:  ## What there is to make
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "icd-mobile needs Python 3.11 or newer: make PYTHON=...")'
+	$(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@
+
+setup: $(INSTALLED)  ## Make .venv and install the tried set (several GB: PyTorch and TensorFlow)
+
+demo: $(INSTALLED)  ## Default student -> four targets in fp32 and int8 -> verified -> benched here -> report
+	$(PY) -m export --target torchscript --target onnx --target coreml --target tflite \
+	    --precision fp32 --precision int8 --out $(DEMO)/bundles --overwrite
+	$(PY) -m export $$(printf -- '--verify %s ' $(DEMO)/bundles/*/)
+	$(PY) -m bench run --bundle $(DEMO)/bundles --preset smoke --out $(DEMO)/records
+	$(PY) -m bench report --records $(DEMO)/records --out $(DEMO)/reports
+	@echo
+	@echo 'Try next:'
+	@echo '  $(PY) -m export --target executorch                      one more target'
+	@echo '  $(PY) -m export --target tflite --calibration PHOTOS     INT8 ranges from your own photographs'
+	@echo '  $(PY) -m bench run --bundle $(DEMO)/bundles --preset quick    timings to rely on'
+
+test: $(INSTALLED) check  ## Everything but the complete matrix, in under 25 minutes on 2 cores
+	$(PYTEST) -m 'not slow'
+
+test-all: $(INSTALLED) check  ## With the complete matrix: six students, five targets
+	$(PYTEST)
+
+check: $(INSTALLED)  ## ruff and mypy --strict on the four packages
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+bench: $(INSTALLED)  ## The project's own hot paths (pytest-benchmark)
+	$(PY) -m pytest tests/benchmarks --benchmark-enable --benchmark-only
+
+bench-harness: $(INSTALLED)  ## Our p50 against the runtimes' own measuring tools, in one run
+	$(PY) -m bench.harness
+
+clean:  ## Remove what was made, keep .venv
+	rm -rf artifacts build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks

@@ -1,0 +1,159 @@
+"""`python -m bench`: bundles and a device to records, and records to a report."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from bench.records import Record
+
+app = typer.Typer(add_completion=False, help="Measure bundles on a device, and report what each costs and detects.")
+AsJson = Annotated[bool, typer.Option("--json", help="One object on standard output, nothing else there.")]
+
+
+@app.command(
+    help="Measure each bundle on a device: load, latency, memory, and micro-AP on a dataset. Writes one record each.",
+    epilog="Example: python -m bench run --bundle artifacts/bundles --preset smoke",
+)
+def run(
+    bundle: Annotated[
+        list[Path] | None,
+        typer.Option(help="A bundle or a folder of bundles; repeatable.", show_default="artifacts/bundles"),
+    ] = None,
+    device: Annotated[str, typer.Option(help="Where to run; see python -m devices.")] = "host",
+    dataset: Annotated[
+        str, typer.Option(help="'sample', or a folder with references/, queries/ and ground_truth.csv.")
+    ] = "sample",
+    preset: Annotated[
+        str, typer.Option(help="full (1024 samples and 60 s), quick (128 and 10 s) or smoke (64 and 6 s).")
+    ] = "quick",
+    threads: Annotated[int, typer.Option(min=1, max=256, help="Threads of the runtime.")] = 1,
+    baseline: Annotated[
+        str, typer.Option(help="The student to compare with, by name or checkpoint; or 'none'.")
+    ] = "default",
+    out: Annotated[Path, typer.Option(help="Folder for the records.")] = Path("artifacts/records"),
+    as_json: AsJson = False,
+) -> None:
+    with _one_line_errors():
+        from bench.latency import find_preset
+        from bench.run import RunPlan, run_bench
+        from bench.screen import Screen
+
+        plan = RunPlan(
+            bundles=bundle or [Path("artifacts/bundles")],
+            device=device,
+            dataset=dataset,
+            datasets_dir=Path("artifacts/datasets"),
+            preset=find_preset(preset),
+            num_threads=threads,
+            baseline=baseline,
+            records_dir=out,
+        )
+        with Screen() as screen:
+            done = run_bench(plan, screen)
+        records = [record for record, _ in done]
+        if as_json:
+            typer.echo(json.dumps({"records": [str(path) for _, path in done], "rows": _plain_rows(records)}))
+        else:
+            _print_table(records)
+            typer.echo(f"\nNext:\n  python -m bench report --records {out}\n  python -m bench run --preset full")
+    raise typer.Exit(_exit_code(records))
+
+
+@app.command(
+    help="Turn a folder of records into a report for each device: HTML that stands alone, Markdown and CSV.",
+    epilog="Example: python -m bench report --records artifacts/records --out artifacts/reports",
+)
+def report(
+    records: Annotated[Path, typer.Option(help="Folder of records.")] = Path("artifacts/records"),
+    out: Annotated[Path, typer.Option(help="Folder for the reports.")] = Path("artifacts/reports"),
+    as_json: AsJson = False,
+) -> None:
+    with _one_line_errors():
+        from bench.report import write_reports
+
+        reports = write_reports(records, out)
+        if as_json:
+            plain = {
+                found.device: {
+                    "html": str(found.html_path),
+                    "markdown": str(found.markdown_path),
+                    "csv": str(found.csv_path),
+                    "recommendation": found.recommendation,
+                }
+                for found in reports
+            }
+            typer.echo(json.dumps({"reports": plain}))
+            return
+        for found in reports:
+            typer.echo(f"Recommended on {found.device}: {found.recommendation}")
+            typer.echo(f"Report: {found.html_path} (also {found.markdown_path.name} and {found.csv_path.name})")
+        typer.echo("\nNext: open the HTML file in a browser.")
+
+
+@contextmanager
+def _one_line_errors() -> Iterator[None]:
+    """A user's mistake is one line on standard error and the exit code of its cause."""
+    from devices.base import DeviceError
+    from distill.errors import InputError
+
+    try:
+        yield
+    except (InputError, DeviceError) as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(error.exit_code) from error
+    except OSError as error:
+        typer.echo(f"error: {error.filename or 'a file'}: {error.strerror}; check the path and the disk", err=True)
+        raise typer.Exit(2) from error
+
+
+def _plain_rows(records: list[Record]) -> list[dict[str, object]]:
+    from dataclasses import asdict
+
+    from bench.table import make_row
+
+    return [asdict(make_row(record)) for record in records]
+
+
+def _print_table(records: list[Record]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from bench.recommend import recommend
+    from bench.table import COLUMNS, make_row
+    from bench.words import notes_by_text
+
+    rows = [make_row(record) for record in records]
+    table = Table(box=None, header_style="bold", padding=(0, 1, 0, 0))
+    columns = [column for column in COLUMNS if column.in_terminal]
+    table.add_column("artifact")
+    for column in columns:
+        title = f"{column.title}\n{column.unit}" if column.unit else column.title
+        table.add_column(title, justify="right" if column.numeric else "left")
+    for row in rows:
+        table.add_row(row.label, *(column.text(row) for column in columns))
+    console = Console(highlight=False)
+    console.print(table)
+    for who, note in notes_by_text(rows):
+        console.print(f"{who}: {note}", markup=False)
+    console.print(f"\nRecommended: {recommend(records).sentence}", markup=False)
+
+
+def _exit_code(records: list[Record]) -> int:
+    """1 where an artifact failed; 3 where none could run for want of its runtime."""
+    from bench.records import BASELINE_TARGET
+
+    bundles = [record for record in records if record.artifact.target != BASELINE_TARGET]
+    if any(record.failure for record in records):
+        return 1
+    return 0 if any(record.latency for record in bundles) else 3
+
+
+if __name__ == "__main__":
+    app()

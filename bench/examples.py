@@ -1,0 +1,89 @@
+"""A few query and reference pairs of a dataset, kept beside the records so that a report can show them by itself."""
+
+from __future__ import annotations
+
+import base64
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pydantic
+
+from bench.datasets import EDITS_NAME, Dataset, read_csv
+from distill.errors import InputError
+from distill.preprocessing import UnreadableImageError, read_rgb
+
+NUM_EXAMPLES = 12
+LONG_SIDE_PX = 200
+
+
+class Example(pydantic.BaseModel):
+    """Two small JPEG pictures, base64, and what was done to the reference to get the query."""
+
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
+
+    query_jpeg: str
+    reference_jpeg: str
+    caption: str
+
+
+class Examples(pydantic.BaseModel):
+    """The whole of an examples file."""
+
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
+
+    dataset: str
+    dataset_sha256: str
+    pairs: tuple[Example, ...]
+
+
+def write_examples(dataset: Dataset, folder: Path) -> None:
+    """Write the examples of a dataset, pairs spread evenly over it, unless they are there."""
+    path = _path(folder, dataset.sha256)
+    if path.is_file():
+        return
+    edits_path = dataset.folder / EDITS_NAME
+    edits = (
+        {row["query_id"]: row["edits"] for row in read_csv(edits_path, ("query_id", "edits"))}
+        if (edits_path.is_file())
+        else {}
+    )
+    chosen = np.unique(np.linspace(0, len(dataset.pairs) - 1, NUM_EXAMPLES).round().astype(int))
+    pairs = []
+    for query, reference in dataset.pairs[chosen]:
+        query_path = dataset.queries[query]
+        try:
+            pair = (_thumbnail(query_path), _thumbnail(dataset.references[reference]))
+        except UnreadableImageError:
+            continue
+        pairs.append(Example(query_jpeg=pair[0], reference_jpeg=pair[1], caption=edits.get(query_path.stem, "")))
+    folder.mkdir(parents=True, exist_ok=True)
+    examples = Examples(dataset=dataset.name, dataset_sha256=dataset.sha256, pairs=tuple(pairs))
+    path.write_text(examples.model_dump_json(), encoding="utf-8")
+
+
+def read_examples(folder: Path, dataset_sha256: str) -> Examples | None:
+    """The examples kept for a dataset; None where there are none.
+
+    Raises:
+        InputError: the file is damaged.
+    """
+    path = _path(folder, dataset_sha256)
+    if not path.is_file():
+        return None
+    try:
+        return Examples.model_validate_json(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{path} is damaged; delete it and run `python -m bench run` again") from error
+
+
+def _path(folder: Path, dataset_sha256: str) -> Path:
+    return folder / f"{dataset_sha256[:16]}.examples.json"
+
+
+def _thumbnail(path: Path) -> str:
+    image = read_rgb(path)
+    image.thumbnail((LONG_SIDE_PX, LONG_SIDE_PX))
+    buffer = BytesIO()
+    image.save(buffer, "JPEG", quality=80)
+    return base64.b64encode(buffer.getvalue()).decode()

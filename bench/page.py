@@ -1,0 +1,143 @@
+"""The report as one HTML page that needs no network: style, charts and pictures are inside it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from html import escape
+from importlib.resources import files
+
+from bench.charts import latency_chart, trace_chart
+from bench.examples import Examples
+from bench.recommend import Recommendation, recommend
+from bench.records import Record
+from bench.scatter import scatter_chart
+from bench.table import COLUMNS, NOT_MEASURED, Row, make_row
+from bench.words import LEGEND, describe_device, describe_run, notes_by_text
+
+_STATE_CLASSES = {"ok": "state", "exported but failed its check": "state unchecked", "failed": "state failed"}
+_LONG_FACT = 80  # characters; a longer one takes a line of its own
+
+
+def render_page(records: Sequence[Record], examples: Examples | None) -> str:
+    """The whole page for the records of one device."""
+    rows = [make_row(record) for record in records]
+    chosen = recommend(records)
+    device = escape(records[0].device.name)
+    sections = [
+        f"<h1>Copy detection on {device}</h1>",
+        _facts(describe_device(records[0].device) + describe_run(records)),
+        _answer(chosen),
+        "<h2>Artifacts</h2>",
+        _table(records, rows, chosen),
+        _notes(rows),
+        "<h2>Cost and detection</h2>",
+        _charts(rows),
+        "<h2>Latency over time</h2>",
+        "<p class='soft'>Every inference in order, from zero to the slowest; the dashed line is the median.</p>",
+        _traces(records),
+        _examples(examples),
+        "<h2>How to read this</h2>",
+        f"<ul class='soft'>{''.join(f'<li>{_bold(line)}</li>' for line in LEGEND)}</ul>",
+    ]
+    style = (files("bench") / "report.css").read_text(encoding="utf-8")
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>icd-mobile on {device}</title><style>{style}</style></head>"
+        f"<body><main>{''.join(sections)}</main></body></html>\n"
+    )
+
+
+def _bold(text: str) -> str:
+    return re.sub(r"\*\*(.+?)\*\*", r"<b>\1</b>", escape(text, quote=False))
+
+
+def _facts(items: Sequence[tuple[str, str]]) -> str:
+    cells = "".join(
+        f"<div class='{'wide' if len(text) > _LONG_FACT else ''}'><dt>{escape(title)}</dt><dd>{escape(text)}</dd></div>"
+        for title, text in items
+    )
+    return f"<dl class='facts'>{cells}</dl>"
+
+
+def _answer(chosen: Recommendation) -> str:
+    kind = "answer" if chosen.record else "answer none"
+    return f"<div class='{kind}'><b>Recommended on this device</b>{escape(chosen.sentence)}</div>"
+
+
+def _table(records: Sequence[Record], rows: Sequence[Row], chosen: Recommendation) -> str:
+    head = "".join(
+        f"<th class='{'number' if column.numeric else ''}'>{escape(column.title)}<small>{column.unit}</small></th>"
+        for column in COLUMNS
+    )
+    body = "".join(
+        f"<tr class='{'chosen' if record is chosen.record else ''}'>{_cells(row)}</tr>"
+        for record, row in zip(records, rows, strict=True)
+    )
+    return f"<div class='card table'><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+
+
+def _cells(row: Row) -> str:
+    cells = []
+    for column in COLUMNS:
+        text = escape(column.text(row))
+        title = f"{column.title}, {column.unit}" if column.unit else column.title
+        if column.title == "state":
+            text = f"<span class='{_STATE_CLASSES[row.state]}'>{text}</span>"
+        classes = ("number " if column.numeric else "") + ("absent" if text == NOT_MEASURED else "")
+        cells.append(f"<td class='{classes}' data-title='{escape(title)}'>{text}</td>")
+    return "".join(cells)
+
+
+def _notes(rows: Sequence[Row]) -> str:
+    items = "".join(f"<li><b>{escape(who)}</b>: {escape(note)}</li>" for who, note in notes_by_text(rows))
+    return f"<ul class='soft'>{items}</ul>" if items else ""
+
+
+def _charts(rows: Sequence[Row]) -> str:
+    figures = (
+        ("Latency", "bar to p50, whisker to p90 and p99, in ms; fastest first", latency_chart(rows)),
+        (
+            "Detection against speed",
+            "micro-AP over p50 in ms; dot area is file size, lines are 95 % intervals, dashed is the baseline",
+            scatter_chart(rows),
+        ),
+    )
+    return f"<div class='charts'>{''.join(_figure(*figure) for figure in figures)}</div>"
+
+
+def _traces(records: Sequence[Record]) -> str:
+    figures = "".join(
+        _figure(
+            f"{record.artifact.target} {record.artifact.precision}",
+            f"up to {max(record.latency.samples_ns) / 1e6:.1f} ms",
+            trace_chart(record.latency.samples_ns),
+        )
+        for record in records
+        if record.latency
+    )
+    return f"<div class='traces'>{figures}</div>"
+
+
+def _figure(title: str, caption: str, picture: str) -> str:
+    return (
+        f"<figure class='card'><figcaption><b>{escape(title)}</b> &nbsp;{escape(caption)}</figcaption>"
+        f"{picture or f'<p class=absent>{NOT_MEASURED}</p>'}</figure>"
+    )
+
+
+def _examples(examples: Examples | None) -> str:
+    if examples is None:
+        return ""
+    pairs = "".join(
+        "<figure class='card'><div class='pair'>"
+        f"<img alt='query' src='data:image/jpeg;base64,{pair.query_jpeg}'>"
+        f"<img alt='reference' src='data:image/jpeg;base64,{pair.reference_jpeg}'></div>"
+        f"<figcaption>{escape(pair.caption)}</figcaption></figure>"
+        for pair in examples.pairs
+    )
+    return (
+        f"<h2>What was looked for</h2><p class='soft'>Some queries of {escape(examples.dataset)}, each beside the "
+        f"reference to be found and named by its edits.</p><div class='examples'>{pairs}</div>"
+    )

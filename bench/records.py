@@ -1,0 +1,223 @@
+"""A record: what one run of one artifact on one device measured, as raw values in base units (ns, bytes).
+
+Statistics are computed when a record is read; only the report rounds.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Literal, Self
+
+import pydantic
+
+from bench.latency import Preset
+from devices.base import DeviceFacts
+from distill.errors import InputError
+from export.manifest import Evidence
+
+SCHEMA_VERSION = 1  # 1: first
+RECORD_SUFFIX = ".record.json"
+BASELINE_TARGET = "pytorch"  # the student itself, in eager mode
+PASSES = ("load", "latency", "memory", "accuracy")
+State = Literal["ok", "exported but failed its check", "failed"]
+
+
+class _Strict(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class ArtifactInfo(_Strict):
+    """What was measured: the bundle's facts, or the baseline's."""
+
+    name: str
+    target: str
+    precision: str
+    state: Literal["ok", "exported but failed its check"]
+    student: str
+    descriptor_dim: int
+    input_size_px: int
+    weights_sha256: str  # of the student, whatever the artifact made of them
+    model_bytes: int
+    model_sha256: str
+    quantization: str
+    parity_evidence: Evidence
+    parity_reason: str
+    parity_cosine_min: float | None
+
+
+class RuntimeInfo(_Strict):
+    """The runtime as the device reported it; `accelerator` is "cpu" or the name of a GPU."""
+
+    package: str
+    version: str
+    accelerator: str
+
+
+class ColdStart(_Strict):
+    """One fresh process: importing the runtime, loading the model, and the first inference."""
+
+    import_ns: int
+    load_ns: int
+    first_inference_ns: int
+
+
+class Latency(_Strict):
+    """Durations of single inferences in the order they ran, warm-ups apart; `feed_ns` is handing pixels over."""
+
+    evidence: Evidence = "measured"
+    warmup_ns: tuple[int, ...]
+    samples_ns: tuple[int, ...] = pydantic.Field(min_length=1)
+    feed_ns: tuple[int, ...] = pydantic.Field(min_length=1)
+
+
+class Memory(_Strict):
+    """Resident size of a process of its own: after the imports, and the peak over loading and a few inferences."""
+
+    evidence: Evidence = "measured"
+    baseline_bytes: int
+    peak_bytes: int
+    source: str
+
+
+class BaselineInfo(_Strict):
+    """The baseline that retention is relative to."""
+
+    name: str
+    weights_sha256: str
+    micro_ap: float
+
+
+class Accuracy(_Strict):
+    """Retrieval with this artifact's descriptors, and everything the figure means nothing without."""
+
+    evidence: Evidence = "measured"
+    dataset: str
+    dataset_sha256: str
+    num_references: int
+    num_queries: int
+    num_positives: int
+    num_skipped: int  # images that could not be read
+    k: int  # candidates kept per query
+    codec: Literal["Flat"] = "Flat"
+    score_normalization: Literal["none"] = "none"
+    micro_ap: float
+    micro_ap_low: float  # bootstrap over queries, 95 %
+    micro_ap_high: float
+    recall_at_p90: float
+    threshold_at_p90: float | None  # None: precision 0.9 was never reached
+    recall_at_1: float
+    baseline: BaselineInfo | None
+
+
+class Record(_Strict):
+    """The whole of a record file. A pass that did not run is None, and `not_measured` says why."""
+
+    schema_version: int = SCHEMA_VERSION
+    kind: Literal["icd-mobile record"] = "icd-mobile record"
+    created_utc: str
+    artifact: ArtifactInfo
+    device: DeviceFacts
+    preset: Preset
+    num_threads: int
+    runtime: RuntimeInfo | None = None
+    load: tuple[ColdStart, ...] | None = None
+    latency: Latency | None = None
+    memory: Memory | None = None
+    accuracy: Accuracy | None = None
+    not_measured: dict[str, str]
+    failure: str | None = None
+
+    @pydantic.model_validator(mode="after")
+    def _each_pass_is_told(self) -> Self:
+        empty = {name for name in PASSES if not getattr(self, name)}
+        if empty != set(self.not_measured):
+            raise ValueError(f"passes without values are {sorted(empty)}, reasons are for {sorted(self.not_measured)}")
+        return self
+
+    @property
+    def state(self) -> State:
+        """One of the three states a table prints."""
+        return "failed" if self.failure else self.artifact.state
+
+    @property
+    def retention(self) -> float | None:
+        """micro-AP over the baseline's; None where either is missing or the baseline finds nothing."""
+        if self.accuracy is None or self.accuracy.baseline is None or self.accuracy.baseline.micro_ap == 0:
+            return None
+        return self.accuracy.micro_ap / self.accuracy.baseline.micro_ap
+
+    @property
+    def other_weights(self) -> bool:
+        """Whether the baseline is another student than the one this artifact was made from."""
+        baseline = self.accuracy.baseline if self.accuracy else None
+        return baseline is not None and baseline.weights_sha256 != self.artifact.weights_sha256
+
+
+def record_name(record: Record) -> str:
+    """File name of a record: artifact, device and time."""
+    stamp = record.created_utc.replace(":", "").replace("-", "")
+    return f"{record.artifact.name}--{record.device.name}--{stamp}{RECORD_SUFFIX}"
+
+
+def write_record(record: Record, folder: Path) -> Path:
+    """Write whole or not at all; returns the path.
+
+    Raises:
+        InputError: the folder cannot be written.
+    """
+    path = folder / record_name(record)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(record.model_dump_json(), encoding="utf-8")
+        temporary.replace(path)
+    except OSError as error:
+        raise InputError(f"cannot write {path} ({error.strerror}); choose another --out") from error
+    finally:
+        if folder.is_dir():
+            temporary.unlink(missing_ok=True)
+    return path
+
+
+def read_record(path: Path) -> Record:
+    """A record from its file.
+
+    Raises:
+        InputError: missing, truncated, foreign, with unknown keys, or of a newer schema.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot read {path} ({error}); check the path") from error
+    try:
+        return Record.model_validate_json(text)
+    except pydantic.ValidationError as error:
+        raise InputError(f"{path} {_why_refused(text, error)}") from error
+
+
+def _why_refused(text: str, error: pydantic.ValidationError) -> str:
+    version = re.search(r'"schema_version":\s*(\d+)', text)
+    if version and int(version[1]) > SCHEMA_VERSION:
+        return f"has schema {version[1]}, this version reads up to {SCHEMA_VERSION}; update icd-mobile"
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"]) or "the file"
+    return f"is not a whole record ({where}: {first['msg']}); delete it and run `python -m bench run` again"
+
+
+def read_records(folder: Path) -> list[Record]:
+    """The newest record of each (device, artifact, thread count) in a folder, sorted by these.
+
+    Raises:
+        InputError: no record there, or one that cannot be read.
+    """
+    newest: dict[tuple[str, str, int], Record] = {}
+    for path in sorted(folder.glob(f"*{RECORD_SUFFIX}")):
+        record = read_record(path)
+        key = (record.device.name, record.artifact.name, record.num_threads)
+        if key not in newest or newest[key].created_utc <= record.created_utc:
+            newest[key] = record
+    if not newest:
+        raise InputError(f"no record in {folder}; make some: python -m bench run")
+    return [newest[key] for key in sorted(newest)]

@@ -1,0 +1,109 @@
+"""From a folder of records to a report for each device: HTML that stands alone, Markdown and CSV."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from io import StringIO
+from itertools import groupby
+from pathlib import Path
+
+from bench.examples import read_examples
+from bench.page import render_page
+from bench.recommend import recommend
+from bench.records import Record, read_records
+from bench.table import COLUMNS, NOT_MEASURED, Row, make_row
+from bench.words import LEGEND, describe_device, describe_run, notes_by_text
+from distill.errors import InputError
+
+
+@dataclass(frozen=True)
+class Report:
+    """Where the report of a device was written, and its conclusion."""
+
+    device: str
+    html_path: Path
+    markdown_path: Path
+    csv_path: Path
+    recommendation: str
+
+
+def write_reports(records_dir: Path, out_dir: Path) -> list[Report]:
+    """One report for each device that has records.
+
+    Raises:
+        InputError: no records, a damaged one, or a folder that cannot be written.
+    """
+    records = read_records(records_dir)
+    return [
+        _write(device, list(group), records_dir, out_dir)
+        for device, group in groupby(records, key=lambda record: record.device.name)
+    ]
+
+
+def _write(device: str, records: list[Record], records_dir: Path, out_dir: Path) -> Report:
+    ordered = sorted(records, key=_reading_order)
+    dataset = next((record.accuracy.dataset_sha256 for record in ordered if record.accuracy), "")
+    report = Report(
+        device=device,
+        html_path=out_dir / f"{device}.html",
+        markdown_path=out_dir / f"{device}.md",
+        csv_path=out_dir / f"{device}.csv",
+        recommendation=recommend(ordered).sentence,
+    )
+    try:
+        out_dir.mkdir(parents=True, exist_ok=True)
+        report.html_path.write_text(render_page(ordered, read_examples(records_dir, dataset)), encoding="utf-8")
+        report.markdown_path.write_text(render_markdown(ordered), encoding="utf-8")
+        report.csv_path.write_text(render_csv([make_row(record) for record in ordered]), encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"cannot write the report in {out_dir} ({error.strerror}); choose another --out") from error
+    return report
+
+
+def _reading_order(record: Record) -> tuple[bool, float, str]:
+    """The baseline, then the fastest first, then what was not timed."""
+    row = make_row(record)
+    return not row.is_baseline, math.inf if row.p50_ms is None else row.p50_ms, row.name
+
+
+def render_markdown(records: Sequence[Record]) -> str:
+    """The report as Markdown: device, conclusion, table, notes and legend."""
+    rows = [make_row(record) for record in records]
+    titles = [f"{column.title} ({column.unit})" if column.unit else column.title for column in COLUMNS]
+    lines = [
+        f"# icd-mobile on {records[0].device.name}",
+        "",
+        *(f"- {title}: {text}" for title, text in describe_device(records[0].device)),
+        *(f"- {title}: {text}" for title, text in describe_run(records)),
+        "",
+        f"**Recommended on this device.** {recommend(records).sentence}",
+        "",
+        _markdown_row(titles),
+        _markdown_row(["---:" if column.numeric else "---" for column in COLUMNS]),
+        *(_markdown_row([column.text(row) for column in COLUMNS]) for row in rows),
+        "",
+        *(f"- {who}: {note}" for who, note in notes_by_text(rows)),
+        "",
+        *(f"- {line}" for line in LEGEND),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _markdown_row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |"
+
+
+def render_csv(rows: Sequence[Row]) -> str:
+    """Unrounded figures, one row an artifact."""
+    text = StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    names = [field.name for field in fields(Row)]
+    writer.writerow(names)
+    for row in rows:
+        values = {name: getattr(row, name) for name in names} | {"notes": "; ".join(row.notes)}
+        writer.writerow([NOT_MEASURED if values[name] is None else values[name] for name in names])
+    return text.getvalue()

@@ -1,0 +1,89 @@
+"""What a bench run shows while it runs: on standard error, so that standard output holds results alone."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from bench.records import Record
+from bench.table import make_row
+
+# Share of an artifact's time that each pass takes, about: only the estimate of the time left depends on it.
+_SHARES = {"load": 0.15, "latency": 0.35, "memory": 0.1, "accuracy": 0.4}
+_WORDS = {
+    "load": "load in fresh processes",
+    "latency": "latency",
+    "memory": "memory",
+    "accuracy": "accuracy",
+}
+
+
+class Screen:
+    """A progress line, and a line that stays for each artifact as it ends."""
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True)
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=self._console,
+            speed_estimate_period=600,
+            transient=True,
+        )
+        self._task = self._progress.add_task("starting", total=None)
+        self._index, self._count, self._label = 0, 0, ""
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def preparing(self, what: str, done: int, total: int) -> None:
+        """Something before the first artifact, image `done` of `total`."""
+        self._progress.update(self._task, description=f"{what}: image {done} of {total}", completed=done, total=total)
+
+    def warn(self, line: str) -> None:
+        """A line that stays."""
+        self._console.print(f"warning: {line}", style="yellow", highlight=False, markup=False)
+
+    def begin(self, index: int, count: int, label: str) -> None:
+        """Artifact `index` (from 0) of `count` begins."""
+        self._index, self._count, self._label = index, count, label
+        if index == 0:
+            self._progress.reset(self._task, total=float(count))
+        self.on_progress("load", 0, 1)
+
+    def on_progress(self, pass_name: str, done: int, total: int) -> None:
+        """A pass of the current artifact has come to step `done` of `total`."""
+        names = list(_SHARES)
+        before = sum(_SHARES[name] for name in names[: names.index(pass_name)])
+        step = f" {done} of {total}" if total > 1 else ""
+        self._progress.update(
+            self._task,
+            description=f"[{self._index + 1}/{self._count}] {self._label}: {_WORDS[pass_name]}{step}".replace(
+                "[", r"\["
+            ),
+            completed=self._index + before + _SHARES[pass_name] * done / total,
+        )
+
+    def finished(self, record: Record) -> None:
+        """The current artifact is done."""
+        self._progress.update(self._task, completed=self._index + 1.0)
+        row = make_row(record)
+        parts = [f"[{self._index + 1}/{self._count}] {self._label}"]
+        if row.p50_ms is not None:
+            parts.append(f"p50 {row.p50_ms:.1f} ms")
+        if row.micro_ap is not None:
+            parts.append(f"micro-AP {row.micro_ap:.3f}")
+        parts += row.notes
+        self._console.print(": ".join([parts[0], ", ".join(parts[1:])]), highlight=False, markup=False)

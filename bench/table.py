@@ -1,0 +1,167 @@
+"""Records as the rows of a table: statistics computed here, when records are read, and formatted last."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from bench.latency import percentile, validity_flags
+from bench.records import BASELINE_TARGET, PASSES, Record
+
+NOT_MEASURED = "not measured"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One artifact's figures, unrounded; None is "not measured"."""
+
+    name: str
+    target: str
+    precision: str
+    state: str
+    num_threads: int
+    model_bytes: int
+    load_ms: float | None  # median over fresh processes
+    first_inference_ms: float | None  # median over fresh processes
+    p50_ms: float | None
+    p90_ms: float | None
+    p99_ms: float | None
+    feed_ms: float | None
+    peak_memory_bytes: int | None
+    delta_memory_bytes: int | None
+    micro_ap: float | None
+    micro_ap_low: float | None
+    micro_ap_high: float | None
+    retention: float | None
+    recall_at_p90: float | None
+    threshold_at_p90: float | None
+    recall_at_1: float | None
+    parity_cosine_min: float | None
+    parity_evidence: str
+    notes: tuple[str, ...]
+
+    @property
+    def is_baseline(self) -> bool:
+        """Whether this is the PyTorch student that the others are compared with."""
+        return self.target == BASELINE_TARGET
+
+    @property
+    def label(self) -> str:
+        """Target and precision."""
+        return f"{self.target} {self.precision}"
+
+
+def make_row(record: Record) -> Row:
+    """The row of one record."""
+    latency, memory, accuracy = record.latency, record.memory, record.accuracy
+    starts = record.load or ()
+    return Row(
+        name=record.artifact.name,
+        target=record.artifact.target,
+        precision=record.artifact.precision,
+        state=record.state,
+        num_threads=record.num_threads,
+        model_bytes=record.artifact.model_bytes,
+        load_ms=_median_ms(start.load_ns for start in starts),
+        first_inference_ms=_median_ms(start.first_inference_ns for start in starts),
+        p50_ms=percentile(latency.samples_ns, 50) / 1e6 if latency else None,
+        p90_ms=percentile(latency.samples_ns, 90) / 1e6 if latency else None,
+        p99_ms=percentile(latency.samples_ns, 99) / 1e6 if latency else None,
+        feed_ms=_median_ms(latency.feed_ns) if latency else None,
+        peak_memory_bytes=memory.peak_bytes if memory else None,
+        delta_memory_bytes=memory.peak_bytes - memory.baseline_bytes if memory else None,
+        micro_ap=accuracy.micro_ap if accuracy else None,
+        micro_ap_low=accuracy.micro_ap_low if accuracy else None,
+        micro_ap_high=accuracy.micro_ap_high if accuracy else None,
+        retention=record.retention,
+        recall_at_p90=accuracy.recall_at_p90 if accuracy else None,
+        threshold_at_p90=accuracy.threshold_at_p90 if accuracy else None,
+        recall_at_1=accuracy.recall_at_1 if accuracy else None,
+        parity_cosine_min=record.artifact.parity_cosine_min,
+        parity_evidence=record.artifact.parity_evidence,
+        notes=_notes(record),
+    )
+
+
+def _median_ms(values_ns: Iterable[int]) -> float | None:
+    values = list(values_ns)
+    return statistics.median(values) / 1e6 if values else None
+
+
+def _notes(record: Record) -> tuple[str, ...]:
+    """What a reader must know beside the figures."""
+    notes = [record.failure] if record.failure else []
+    reasons = dict.fromkeys(record.not_measured[name] for name in PASSES if name in record.not_measured)
+    if not record.failure:
+        notes += reasons
+    if record.latency:
+        notes += validity_flags(record.latency.samples_ns, record.preset)
+    if record.runtime and record.runtime.accelerator != "cpu":
+        notes.append(f"runs on {record.runtime.accelerator}")
+    if record.other_weights:
+        notes.append("made from another student than the baseline: retention compares different weights")
+    if record.accuracy and record.accuracy.num_skipped:
+        notes.append(f"{record.accuracy.num_skipped} images of the dataset could not be read")
+    return tuple(notes)
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column as people read it: a short title, its unit, and how a row's value is written."""
+
+    title: str
+    unit: str
+    text: Callable[[Row], str]
+    numeric: bool = True
+    in_terminal: bool = True  # narrow enough to keep where 80 characters are all there is
+
+
+def _number(value: float | None, spec: str) -> str:
+    return NOT_MEASURED if value is None else format(value, spec)
+
+
+def _milliseconds(value: float | None) -> str:
+    return _number(value, ".0f" if value is not None and value >= 100 else ".2f" if value and value < 10 else ".1f")
+
+
+def _megabytes(value: int | None) -> str:
+    return _number(None if value is None else value / 1e6, ".1f")
+
+
+def _parity(row: Row) -> str:
+    if row.is_baseline:
+        return "the checkpoint"
+    if row.parity_cosine_min is None:
+        return NOT_MEASURED
+    # Rounded down: 0.99989 must not read as the bar of 0.9999.
+    text = f"{int(row.parity_cosine_min * 1e6) / 1e6:.6f}"
+    return text if row.parity_evidence == "measured" else f"{text} ({row.parity_evidence})"
+
+
+def _threshold(row: Row) -> str:
+    return (
+        "never reached"
+        if row.micro_ap is not None and row.threshold_at_p90 is None
+        else _number(row.threshold_at_p90, ".3f")
+    )
+
+
+COLUMNS = (
+    Column("target", "", lambda row: row.target, numeric=False, in_terminal=False),
+    Column("precision", "", lambda row: row.precision, numeric=False, in_terminal=False),
+    Column("state", "", lambda row: row.state, numeric=False),
+    Column("size", "MB", lambda row: _megabytes(row.model_bytes)),
+    Column("load", "ms", lambda row: _milliseconds(row.load_ms), in_terminal=False),
+    Column("first", "ms", lambda row: _milliseconds(row.first_inference_ms), in_terminal=False),
+    Column("p50", "ms", lambda row: _milliseconds(row.p50_ms)),
+    Column("p90", "ms", lambda row: _milliseconds(row.p90_ms), in_terminal=False),
+    Column("p99", "ms", lambda row: _milliseconds(row.p99_ms)),
+    Column("peak memory", "MB", lambda row: _megabytes(row.peak_memory_bytes)),
+    Column("of it the model", "MB", lambda row: _megabytes(row.delta_memory_bytes), in_terminal=False),
+    Column("micro-AP", "", lambda row: _number(row.micro_ap, ".3f")),
+    Column("retention", "", lambda row: "baseline" if row.is_baseline else _number(row.retention, ".3f")),
+    Column("recall@P90", "", lambda row: _number(row.recall_at_p90, ".3f"), in_terminal=False),
+    Column("threshold@P90", "", _threshold, in_terminal=False),
+    Column("parity cosine, min", "", _parity, in_terminal=False),
+)

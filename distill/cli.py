@@ -1,0 +1,37 @@
+"""What the command lines share: a user's mistake is one line on standard error and the exit code of its cause."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import typer
+
+from distill.errors import InputError
+
+INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """Run a command's body; every other exception is a defect of ours and keeps its traceback."""
+    try:
+        yield
+    except InputError as error:
+        _stop(str(error), error.exit_code, error)
+    except KeyboardInterrupt as error:
+        _stop("interrupted; what was finished is kept, nothing half-written is left", INTERRUPTED, error)
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            advice = "free some space, or choose another --out"
+        elif error.filename is None:
+            raise
+        else:
+            advice = "check the path and its rights"
+        _stop(f"{error.filename or 'writing'}: {error.strerror}; {advice}", InputError.exit_code, error)
+
+
+def _stop(line: str, exit_code: int, cause: BaseException) -> None:
+    typer.echo(f"error: {line}", err=True)
+    raise typer.Exit(exit_code) from cause

@@ -1,0 +1,81 @@
+"""Images one at a time from a folder or a tar archive, so that memory stays bounded however many there are."""
+
+from __future__ import annotations
+
+import lzma
+import tarfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from PIL import Image
+
+from distill.errors import InputError
+from distill.preprocessing import IMAGE_SUFFIXES, UnreadableImageError, list_images, read_rgb
+
+_DAMAGE = (tarfile.TarError, OSError, EOFError, zlib.error, lzma.LZMAError)
+Decoded = Image.Image | UnreadableImageError
+
+
+def count_images(source: Path) -> int:
+    """How many image files a folder or tar holds, without decoding any.
+
+    Raises:
+        InputError: no such source, not a folder or tar, or no image file in it.
+    """
+    if source.is_dir():
+        num_images = len(list_images(source))
+    elif source.is_file():
+        with _open_tar(source) as archive:
+            num_images = sum(_is_image(member) for member in _members(archive, source))
+    else:
+        raise InputError(f"no folder or tar of images at {source}; check the path")
+    if num_images == 0:
+        raise InputError(f"{source} holds no image file; looked for {', '.join(sorted(IMAGE_SUFFIXES))}")
+    return num_images
+
+
+def stream_images(source: Path) -> Iterator[tuple[str, Decoded]]:
+    """Name and RGB image, or the reason it does not decode: a folder in path order, a tar in its own order.
+
+    Nothing is extracted to disk. Call `count_images` first: it refuses a source that is no folder or tar.
+
+    Raises:
+        InputError: the tar ends early.
+    """
+    if source.is_dir():
+        for path in list_images(source):
+            yield str(path.relative_to(source)), _decode(path)
+        return
+    with _open_tar(source) as archive:
+        for member in _members(archive, source):
+            if _is_image(member):
+                file = archive.extractfile(member)
+                yield member.name, _decode(file.read() if file else b"")
+
+
+def _decode(source: Path | bytes) -> Decoded:
+    try:
+        return read_rgb(source)
+    except UnreadableImageError as error:
+        return error
+
+
+def _is_image(member: tarfile.TarInfo) -> bool:
+    path = Path(member.name)
+    return member.isfile() and path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+
+
+def _open_tar(path: Path) -> tarfile.TarFile:
+    try:
+        return tarfile.open(path)  # closed by the caller's `with`
+    except _DAMAGE as error:
+        raise InputError(f"{path} is neither a folder nor a readable tar ({error}); give one of those") from error
+
+
+def _members(archive: tarfile.TarFile, path: Path) -> Iterator[tarfile.TarInfo]:
+    """The archive's members in order; a truncated archive, plain or compressed, is the user's error, not ours."""
+    try:
+        yield from archive
+    except _DAMAGE as error:
+        raise InputError(f"{path} is a truncated or damaged tar ({error}); copy it again") from error

@@ -1,0 +1,76 @@
+"""`python -m export`: a student checkpoint to app-ready bundles, or --verify of one bundle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from distill.cli import one_line_errors
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+EXAMPLES = """Examples:
+
+  python -m export --target coreml
+
+  python -m export --target all --precision all --out artifacts/bundles
+
+  python -m export --target tflite --precision int8 --calibration my-photos/ --student runs/best.safetensors
+
+  python -m export --verify artifacts/bundles/efficientnet_lite0-onnx-int8
+"""
+
+
+@app.command(
+    help="Turn a student checkpoint into bundles for phones: model, manifest, golden images, model card.",
+    epilog=EXAMPLES,
+    no_args_is_help=True,
+)
+def main(
+    target: Annotated[
+        list[str] | None,
+        typer.Option(help="torchscript, onnx, coreml, tflite, executorch, or all; repeatable.", show_default=False),
+    ] = None,
+    student: Annotated[
+        str,
+        typer.Option(
+            help="'default', a checkpoint, or resnet18, efficientnet_b0, mobilenetv3_large, vit_small, mobilevit_s, "
+            "efficientnet_lite0 at random weights (right about cost, useless for detection)."
+        ),
+    ] = "default",
+    precision: Annotated[
+        list[str] | None,
+        typer.Option(help="fp32, fp16, int8, or all; repeatable.", show_default="the target's recommended one"),
+    ] = None,
+    calibration: Annotated[
+        Path | None,
+        typer.Option(help="Folder of photographs for INT8 ranges.", show_default="the embedded sample's"),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder for the bundles.")] = Path("artifacts/bundles"),
+    overwrite: Annotated[bool, typer.Option(help="Replace bundles that are there already.")] = False,
+    verify: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Check a bundle: every file's hash, then its golden images; repeatable.",
+            metavar="BUNDLE",
+            show_default=False,
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One object on standard output, nothing else there.")] = False,
+) -> None:
+    with one_line_errors():
+        if verify:
+            from export.verify import verify_bundles
+
+            verify_bundles(verify, as_json)
+            return
+        from export.command import run_export
+
+        exit_code = run_export(target or [], student, precision or [], calibration, out, overwrite, as_json)
+    raise typer.Exit(exit_code)
+
+
+if __name__ == "__main__":
+    app()

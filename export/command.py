@@ -1,0 +1,139 @@
+"""The body of `python -m export`: what to make, progress on the way, the table and the next commands at the end."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from distill.checkpoint import Checkpoint, open_student
+from distill.errors import InputError, unknown_name
+from export.manifest import Parity
+from export.pipeline import Outcome, bundle_name, export_bundles
+from export.quiet import terminal
+from export.targets import PRECISIONS, TARGETS, find_target
+
+_STYLES = {"ok": "green", "exported but failed its check": "yellow", "failed": "red"}
+
+
+def plan_jobs(targets: Sequence[str], precisions: Sequence[str]) -> list[tuple[str, str]]:
+    """(target, precision) pairs, in the table's order, each once.
+
+    Raises:
+        InputError: no target, or an unknown name.
+    """
+    if not targets:
+        raise InputError(f"nothing to export: give --target, one of {', '.join(TARGETS)}, or all")
+    chosen = set(TARGETS) if "all" in targets else {name for name in targets if find_target(name)}
+    for name in precisions:
+        if name not in (*PRECISIONS, "all"):
+            raise unknown_name("precision", name, [*PRECISIONS, "all"])
+    jobs = []
+    for target in TARGETS:
+        if target in chosen:
+            wanted = PRECISIONS if "all" in precisions else precisions or [TARGETS[target].recommended_precision]
+            jobs += [(target, precision) for precision in PRECISIONS if precision in wanted]
+    return jobs
+
+
+def run_export(
+    targets: Sequence[str],
+    student: str,
+    precisions: Sequence[str],
+    calibration_dir: Path | None,
+    out: Path,
+    overwrite: bool,
+    as_json: bool,
+) -> int:
+    """Export and print; the exit code is 0 where every artifact is ok, 1 where one is not."""
+    jobs = plan_jobs(targets, precisions)
+    checkpoint = open_student(student)
+    with os.fdopen(terminal(), "w") as stream:
+        console = Console(file=stream)
+        outcomes = _export_with_progress(checkpoint, jobs, calibration_dir, out, overwrite, console)
+    if as_json:
+        print(json.dumps({"outcomes": [_plain(outcome) for outcome in outcomes]}))
+    else:
+        print_outcomes(checkpoint, outcomes, out)
+    return 0 if all(outcome.state == "ok" for outcome in outcomes) else 1
+
+
+def _export_with_progress(
+    checkpoint: Checkpoint,
+    jobs: Sequence[tuple[str, str]],
+    calibration_dir: Path | None,
+    out: Path,
+    overwrite: bool,
+    console: Console,
+) -> list[Outcome]:
+    columns = (MofNCompleteColumn(), BarColumn(bar_width=20), TimeElapsedColumn(), TextColumn("{task.description}"))
+    names = [bundle_name(checkpoint.card.student, *job) for job in jobs]
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("starting", total=len(jobs))
+
+        def progress(name: str, what: str) -> None:
+            if name in names:
+                bar.update(task, completed=names.index(name), description=f"{name}: {what}")
+            elif what.startswith("calibration:"):
+                console.print(what, soft_wrap=True, highlight=False, markup=False)
+            else:
+                bar.update(task, description=what)
+
+        return export_bundles(checkpoint, jobs, calibration_dir, out, overwrite, progress)
+
+
+def print_outcomes(checkpoint: Checkpoint, outcomes: Sequence[Outcome], out: Path) -> None:
+    """The table in three states, then what to do next."""
+    table = Table(title=f"{checkpoint.card.student}, D = {checkpoint.card.descriptor_dim}")
+    for column in ("target", "precision", "state", "size", "cosine min, mean", "time"):
+        table.add_column(column, justify="left" if column in {"target", "precision", "state"} else "right")
+    for outcome in outcomes:
+        table.add_row(
+            outcome.target,
+            outcome.precision,
+            f"[{_STYLES[outcome.state]}]{outcome.state}[/]",
+            f"{outcome.model_bytes / 1e6:.1f} MB" if outcome.model_bytes else "-",
+            _cosines(outcome.parity),
+            f"{outcome.seconds:.0f} s",
+        )
+    console = Console()
+    console.print(table)
+    if checkpoint.card.trunk == "random":
+        console.print("random weights: right about size and latency, useless for detection")
+    for outcome in outcomes:
+        if outcome.state != "ok" or (outcome.parity and outcome.parity.evidence == "not measured"):
+            console.print(f"{outcome.target} {outcome.precision}: {_why(outcome)}", markup=False, highlight=False)
+    made = next((outcome.bundle_dir for outcome in outcomes if outcome.bundle_dir), None)
+    if made is not None:
+        console.print("\nNext:", highlight=False)
+        console.print(f"  python -m export --verify {made}", markup=False, highlight=False)
+        console.print(f"  python -m bench run --bundle {out}", markup=False, highlight=False)
+
+
+def _cosines(parity: Parity | None) -> str:
+    if parity is None or parity.cosine_min is None or parity.cosine_mean is None:
+        return "not measured"
+    return f"{parity.cosine_min:.6f}, {parity.cosine_mean:.6f}"
+
+
+def _why(outcome: Outcome) -> str:
+    parity = outcome.parity
+    if outcome.state == "exported but failed its check" and parity is not None:
+        return f"{outcome.state}: least cosine {parity.cosine_min:.6f}, needed {parity.bar_cosine_min}"
+    if outcome.state == "failed":
+        return f"failed: {outcome.reason}"
+    return f"exported; parity not measured: {outcome.reason}"
+
+
+def _plain(outcome: Outcome) -> dict[str, object]:
+    return {
+        **asdict(outcome),
+        "bundle_dir": str(outcome.bundle_dir) if outcome.bundle_dir else None,
+        "parity": outcome.parity.model_dump() if outcome.parity else None,
+    }

@@ -1,0 +1,120 @@
+"""`manifest.json`: what a bundle is, in one strict schema."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import pydantic
+
+SCHEMA_VERSION = 1  # 1: first
+MANIFEST_NAME = "manifest.json"
+
+Evidence = Literal["measured", "reference", "published", "not measured"]
+
+
+class _Strict(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
+
+
+class TensorInfo(_Strict):
+    """A graph input or output. `layout` is NHWC, NCHW, image (Core ML's ImageType) or ND."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    layout: str
+    scale: float | None = None
+    zero_point: int | None = None
+
+
+class PixelContract(_Strict):
+    """What the app does before the graph; everything after it (mean, std, / 255) is inside the graph."""
+
+    color: Literal["RGB"] = "RGB"
+    value_range: tuple[int, int] = (0, 255)
+    size_px: int
+    resize: str
+    normalization: str = "none: folded into the graph"
+
+
+class StudentInfo(_Strict):
+    """The student that the artifact was made from: its card's facts, repeated."""
+
+    name: str
+    descriptor_dim: int
+    weights_sha256: str
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    pooling: str
+    teacher: str | None
+    trunk: str
+    recipe: str
+    data: str
+
+
+class CalibrationInfo(_Strict):
+    source: str
+    num_images: int
+    num_views: int
+    sha256: str
+    skipped: tuple[str, ...]
+
+
+class Quantization(_Strict):
+    """How the weights and activations became small. `recipe` is one line a person can search for."""
+
+    recipe: str
+    float_parts: str
+    calibration: CalibrationInfo | None
+
+
+class Parity(_Strict):
+    """Artifact against checkpoint on the golden images."""
+
+    evidence: Evidence
+    reason: str  # why not measured, or which runtime measured it
+    cosine_min: float | None
+    cosine_mean: float | None
+    max_abs_difference: float | None
+    bar_cosine_min: float
+    passed: bool | None
+
+
+class Accuracy(_Strict):
+    """Retrieval on a named dataset, measured on the artifact; filled by `bench`."""
+
+    evidence: Evidence
+    dataset: str | None = None
+    micro_ap: float | None = None
+    recall_at_p90: float | None = None
+    threshold_at_p90: float | None = None
+
+
+class FileEntry(_Strict):
+    path: str
+    bytes: int
+    sha256: str
+
+
+class Manifest(_Strict):
+    """The whole of `manifest.json`; `files` lists every file of the bundle but the manifest and its hash."""
+
+    schema_version: int = SCHEMA_VERSION
+    kind: Literal["icd-mobile bundle"] = "icd-mobile bundle"
+    name: str
+    state: Literal["ok", "exported but failed its check"]
+    target: str
+    precision: str
+    created_utc: str
+    model_path: str
+    model_bytes: int
+    inputs: tuple[TensorInfo, ...]
+    outputs: tuple[TensorInfo, ...]
+    pixels: PixelContract
+    student: StudentInfo
+    quantization: Quantization
+    parity: Parity
+    accuracy: Accuracy
+    tools: dict[str, str]
+    licence: str
+    files: tuple[FileEntry, ...]

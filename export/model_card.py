@@ -1,0 +1,90 @@
+"""The bundle's README.md: a model card for the person who puts the model into an app."""
+
+from __future__ import annotations
+
+from export.manifest import Manifest
+
+CARD_NAME = "README.md"
+
+_HOW_TO_RUN = {
+    "torchscript": """```python
+module = torch.jit.load("{model}").eval()
+descriptor = module(pixels)  # (1, 3, {size}, {size}) float32 0..255 -> (1, {dim})
+```""",
+    "onnx": """```python
+session = onnxruntime.InferenceSession("{model}")
+(descriptor,) = session.run(["descriptor"], {{"pixels": pixels}})  # (1, 3, {size}, {size}) float32 0..255
+```""",
+    "coreml": """```swift
+let model = try MLModel(contentsOf: compiledURL)  // Xcode compiles {model} in the app's bundle
+let input = try MLDictionaryFeatureProvider(dictionary: ["pixels": MLFeatureValue(pixelBuffer: pixelBuffer)])
+let descriptor = try model.prediction(from: input).featureValue(for: "descriptor")!.multiArrayValue!
+```""",
+    "tflite": """```kotlin
+val interpreter = Interpreter(modelFile)  // {model}
+interpreter.run(pixels, descriptor)  // float32 [1][{size}][{size}][3], 0..255 -> float32 [1][{dim}]
+```""",
+    "executorch": """```kotlin
+val module = Module.load(path)  // {model}
+val descriptor = module.forward(EValue.from(pixels))[0].toTensor()  // pixels: float32 (1, 3, {size}, {size}), 0..255
+```""",
+}
+
+
+def model_card(manifest: Manifest) -> str:
+    """Markdown from the manifest alone; every figure with its evidence word."""
+    student, parity = manifest.student, manifest.parity
+    how_to_run = _HOW_TO_RUN[manifest.target].format(
+        model=manifest.model_path, size=manifest.pixels.size_px, dim=student.descriptor_dim
+    )
+    calibration = manifest.quantization.calibration
+    calibrated = (
+        f"{calibration.num_views} views of {calibration.num_images} images ({calibration.source})"
+        if calibration
+        else "none needed"
+    )
+    cosine = (
+        f"least cosine {parity.cosine_min:.6f}, mean {parity.cosine_mean:.6f} (measured; bar {parity.bar_cosine_min})"
+        if parity.cosine_min is not None
+        else f"not measured ({parity.reason})"
+    )
+    return f"""# {manifest.name}
+
+Image copy detection: one image in, one L2-normalised descriptor of {student.descriptor_dim} numbers out. Two images are
+copies of each other when the inner product of their descriptors is high.
+
+State: **{manifest.state}**
+
+## Use
+
+{how_to_run}
+
+Pixels: {manifest.pixels.color}, {manifest.pixels.value_range[0]}..{manifest.pixels.value_range[1]}, the whole image \
+squeezed to {manifest.pixels.size_px} x {manifest.pixels.size_px}
+({manifest.pixels.resize}). Normalise nothing: mean, std and the division by 255 are inside the graph.
+
+Check your app with `golden/`: each `NAME.source.png`, resized by your code, should come close to `NAME.pixels.png`, and
+`NAME.pixels.png` should give the `artifact_descriptor` in `golden/descriptors.json` (where that is null, the artifact
+was not run when it was made: compare with `checkpoint_descriptor`).
+
+## Facts
+
+| | |
+|---|---|
+| target, precision | {manifest.target}, {manifest.precision} |
+| model | `{manifest.model_path}`, {manifest.model_bytes:,} bytes |
+| student | {student.name}, D = {student.descriptor_dim}, pooling {student.pooling} |
+| trunk weights | {student.trunk} |
+| teacher | {student.teacher or "none"} |
+| recipe | {student.recipe} |
+| trained or fitted on | {student.data} |
+| small by | {manifest.quantization.recipe} |
+| kept in float | {manifest.quantization.float_parts} |
+| calibration | {calibrated} |
+| parity with the checkpoint | {cosine} |
+| micro-AP, recall@P90, threshold@P90 | {manifest.accuracy.evidence} |
+| licence | {manifest.licence} |
+
+Parity says that the artifact computes what the checkpoint computes; micro-AP says whether it detects copies. Choose your
+threshold on your own pictures.
+"""

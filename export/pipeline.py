@@ -1,0 +1,246 @@
+"""Student -> bundles: for every target and precision asked for, convert, run, compare, and write the bundle."""
+
+from __future__ import annotations
+
+import errno
+import importlib.metadata
+import platform
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from distill.checkpoint import Checkpoint
+from distill.errors import InputError, OutsideError
+from distill.preprocessing import RESIZE_FILTER
+from export.bundle import check_can_write, list_files, staged, write_manifest
+from export.calibration import CalibrationSet, calibration_set
+from export.golden import GOLDEN_DIR, Golden, make_golden, write_golden
+from export.manifest import (
+    Accuracy,
+    CalibrationInfo,
+    Manifest,
+    Parity,
+    PixelContract,
+    Quantization,
+    StudentInfo,
+)
+from export.model_card import CARD_NAME, model_card
+from export.parity import measure_parity, run_artifact
+from export.pixels import PixelStudent
+from export.quiet import output_to
+from export.targets import TARGETS, Exported, ExportRequest, load_exporter
+
+if TYPE_CHECKING:
+    from torch.fx import GraphModule
+
+State = Literal["ok", "exported but failed its check", "failed"]
+Progress = Callable[[str, str], None]  # (bundle name, what is being done)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one (target, precision)."""
+
+    target: str
+    precision: str
+    state: State
+    reason: str
+    bundle_dir: Path | None
+    model_bytes: int | None
+    parity: Parity | None
+    seconds: float
+
+
+class ExportPlan:
+    """What the artifacts of one run share; each part is made once, when first needed."""
+
+    def __init__(self, checkpoint: Checkpoint, calibration_dir: Path | None, progress: Progress) -> None:
+        self.checkpoint = checkpoint
+        self.student = PixelStudent(checkpoint)
+        self.progress = progress
+        self._calibration_dir = calibration_dir
+
+    @cached_property
+    def golden(self) -> Golden:
+        return make_golden(self.student, self.checkpoint.card.input_size_px)
+
+    @cached_property
+    def calibration(self) -> CalibrationSet:
+        return calibration_set(self._calibration_dir, self.checkpoint.card.input_size_px)
+
+    @cached_property
+    def quantized_trunk(self) -> GraphModule:
+        from export.quantized_trunk import quantize_trunk
+
+        def on_view(done: int, num_views: int) -> None:
+            self.progress("", f"observing calibration view {done} of {num_views}")
+
+        return quantize_trunk(self.student, self.calibration, on_view)
+
+
+def bundle_name(student: str, target: str, precision: str) -> str:
+    return f"{student}-{target}-{precision}"
+
+
+def export_bundles(
+    checkpoint: Checkpoint,
+    jobs: Sequence[tuple[str, str]],
+    calibration_dir: Path | None,
+    out: Path,
+    overwrite: bool,
+    progress: Progress,
+) -> list[Outcome]:
+    """Export each (target, precision) into `out`; one that fails does not stop the others.
+
+    Raises:
+        InputError: an output folder that exists or cannot be written, or calibration images that cannot be read:
+            said before any work is done.
+    """
+    names = {job: bundle_name(checkpoint.card.student, *job) for job in jobs}
+    for name in names.values():
+        check_can_write(out / name, overwrite)
+    plan = ExportPlan(checkpoint, calibration_dir, progress)
+    if any(precision == "int8" for _, precision in jobs):
+        skipped = plan.calibration.skipped
+        if skipped:
+            images = "image" if len(skipped) == 1 else "images"
+            progress("", f"calibration: {len(skipped)} unreadable {images} skipped: {', '.join(skipped)}")
+    return [_export_one(plan, target, precision, out / name) for (target, precision), name in names.items()]
+
+
+def _export_one(plan: ExportPlan, target: str, precision: str, bundle_dir: Path) -> Outcome:
+    start = time.monotonic()
+    log_path = bundle_dir.with_name(f"{bundle_dir.name}.log")
+    log_path.unlink(missing_ok=True)
+    keep_log = False
+    try:
+        with output_to(log_path), staged(bundle_dir) as folder:
+            manifest = _fill_bundle(plan, target, precision, bundle_dir.name, folder)
+    except OutsideError as error:
+        return _failed(target, precision, str(error), start)
+    except Exception as error:
+        if f"[Errno {errno.ENOSPC}]" in str(error):  # shutil wraps it in an error of its own
+            raise InputError(f"no space left for {bundle_dir}; free some, or choose another --out") from error
+        keep_log = True
+        with log_path.open("a") as log:
+            traceback.print_exception(error, file=log)
+        first_line = (str(error).strip().splitlines() or [""])[0]
+        return _failed(target, precision, f"{type(error).__name__}: {first_line[:160]}; see {log_path}", start)
+    finally:
+        if not keep_log:
+            log_path.unlink(missing_ok=True)
+    return Outcome(
+        target,
+        precision,
+        manifest.state,
+        manifest.parity.reason,
+        bundle_dir,
+        manifest.model_bytes,
+        manifest.parity,
+        time.monotonic() - start,
+    )
+
+
+def _failed(target: str, precision: str, reason: str, start: float) -> Outcome:
+    return Outcome(target, precision, "failed", reason, None, None, None, time.monotonic() - start)
+
+
+def _fill_bundle(plan: ExportPlan, target_name: str, precision: str, name: str, folder: Path) -> Manifest:
+    target = TARGETS[target_name]
+    model_path = folder / target.model_name
+    card = plan.checkpoint.card
+    plan.progress(name, "converting")
+    exported = load_exporter(target)(
+        ExportRequest(
+            student=plan.student,
+            card=card,
+            precision=precision,
+            calibration=lambda: plan.calibration,
+            quantized_trunk=lambda: plan.quantized_trunk,
+            metadata=_metadata(plan.checkpoint, target_name, precision),
+            model_path=model_path,
+        )
+    )
+    plan.progress(name, "running the golden images")
+    try:
+        artifact = run_artifact(target_name, model_path, plan.golden.pixels)
+        reason = f"run here, {platform.machine()}"
+    except OutsideError as error:
+        artifact, reason = None, str(error)
+    parity = measure_parity(plan.golden.expected, artifact, precision, reason)
+    write_golden(plan.golden, folder / GOLDEN_DIR, artifact)
+    plan.progress(name, "writing the bundle")
+    manifest = _manifest(plan, target_name, precision, name, exported, parity, folder)
+    (folder / CARD_NAME).write_text(model_card(manifest))
+    manifest = manifest.model_copy(update={"files": list_files(folder)})
+    write_manifest(folder, manifest)
+    return manifest
+
+
+def _metadata(checkpoint: Checkpoint, target: str, precision: str) -> dict[str, str]:
+    """What every format carries in its own metadata place; flat strings, because some formats take no more."""
+    card = checkpoint.card
+    return {
+        "icd_mobile.student": card.student,
+        "icd_mobile.weights_sha256": checkpoint.weights_sha256,
+        "icd_mobile.target": target,
+        "icd_mobile.precision": precision,
+        "icd_mobile.descriptor_dim": str(card.descriptor_dim),
+        "icd_mobile.pixels": f"RGB 0..255, {card.input_size_px}x{card.input_size_px}, resize {RESIZE_FILTER}",
+        "icd_mobile.teacher": card.teacher or "none",
+        "icd_mobile.recipe": card.recipe,
+        "icd_mobile.licence": card.licence,
+    }
+
+
+def _manifest(
+    plan: ExportPlan, target: str, precision: str, name: str, exported: Exported, parity: Parity, folder: Path
+) -> Manifest:
+    card = plan.checkpoint.card
+    calibration = None
+    if precision == "int8":
+        used = plan.calibration
+        calibration = CalibrationInfo(
+            source=used.source,
+            num_images=used.num_images,
+            num_views=len(used.views),
+            sha256=used.sha256,
+            skipped=used.skipped,
+        )
+    model_name = TARGETS[target].model_name
+    model_files = [file for file in list_files(folder) if Path(file.path).parts[0] == model_name]
+    return Manifest(
+        name=name,
+        state="exported but failed its check" if parity.passed is False else "ok",
+        target=target,
+        precision=precision,
+        created_utc=datetime.now(UTC).isoformat(timespec="seconds"),
+        model_path=model_name,
+        model_bytes=sum(file.bytes for file in model_files),
+        inputs=exported.inputs,
+        outputs=exported.outputs,
+        pixels=PixelContract(size_px=card.input_size_px, resize=RESIZE_FILTER),
+        student=StudentInfo(
+            name=card.student,
+            descriptor_dim=card.descriptor_dim,
+            weights_sha256=plan.checkpoint.weights_sha256,
+            mean=card.mean,
+            std=card.std,
+            pooling=card.pooling,
+            teacher=card.teacher,
+            trunk=card.trunk,
+            recipe=card.recipe,
+            data=card.data,
+        ),
+        quantization=Quantization(recipe=exported.recipe, float_parts=exported.float_parts, calibration=calibration),
+        parity=parity,
+        accuracy=Accuracy(evidence="not measured"),
+        tools={package: importlib.metadata.version(package) for package in ("icd-mobile", *TARGETS[target].packages)},
+        licence=card.licence,
+        files=(),
+    )

@@ -1,0 +1,79 @@
+"""The pixel contract: RGB 0..255 in, one L2-normalised float32 descriptor out, everything between inside the graph."""
+
+from __future__ import annotations
+
+import copy
+from typing import cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from distill.checkpoint import Checkpoint
+from distill.pooling import l2_normalize
+from distill.preprocessing import Pixels
+
+
+def to_batch(pixels: Pixels) -> Tensor:
+    """(S, S, 3) uint8 -> (1, 3, S, S) float32 0..255, contiguous: exporters read the memory layout too."""
+    return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)[None], dtype=np.float32))
+
+
+class PixelStudent(nn.Module):
+    """Pixels (1, 3, S, S), float32 0..255 -> descriptor (1, D), float32.
+
+    Mean, std and the division by 255 are one multiply and one add. `trunk` may be a half-precision or a quantised form
+    of the student's; what surrounds it stays in float32, because GeM's cube leaves float16's range at 40 and ruins an
+    8-bit one.
+    """
+
+    scale: Tensor
+    shift: Tensor
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        super().__init__()
+        student = checkpoint.model
+        std = torch.tensor(checkpoint.card.std).reshape(1, 3, 1, 1)
+        mean = torch.tensor(checkpoint.card.mean).reshape(1, 3, 1, 1)
+        self.register_buffer("scale", 1.0 / (255.0 * std))
+        self.register_buffer("shift", -mean / std)
+        self.trunk: nn.Module = student.trunk
+        self.tail = Tail(student.pool, student.head)
+        self.eval()
+
+    def with_trunk(self, trunk: nn.Module) -> PixelStudent:
+        """The same student around another form of its trunk; everything else is shared."""
+        other = copy.copy(self)
+        other._modules = {**self._modules, "trunk": trunk}
+        return other
+
+    def normalize(self, pixels: Tensor) -> Tensor:
+        """Pixels 0..255 -> what the trunk was trained on."""
+        return pixels * self.scale + self.shift
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        return cast(Tensor, self.tail(self.trunk(self.normalize(pixels))))
+
+
+class Tail(nn.Module):
+    """Trunk features -> descriptor (N, D): pooling, head, L2."""
+
+    def __init__(self, pool: nn.Module, head: nn.Linear) -> None:
+        super().__init__()
+        self.pool = pool
+        self.head = head
+
+    def forward(self, features: Tensor) -> Tensor:
+        return l2_normalize(self.head(self.pool(features)))
+
+
+class HalfTrunk(nn.Module):
+    """A copy of a trunk that computes in float16 between float32 ends."""
+
+    def __init__(self, trunk: nn.Module) -> None:
+        super().__init__()
+        self.half_trunk = copy.deepcopy(trunk).half()
+        self.eval()
+
+    def forward(self, images: Tensor) -> Tensor:
+        return cast(Tensor, self.half_trunk(images.half())).float()
