@@ -62,7 +62,9 @@ def run(
             typer.echo(json.dumps({"records": [str(path) for _, path in done], "rows": _plain_rows(records)}))
         else:
             _print_table(records)
-            typer.echo(f"\nNext:\n  python -m bench report --records {out}\n  python -m bench run --preset full")
+            again = " ".join(f"--bundle {path}" for path in plan.bundles)
+            typer.echo(f"\nNext:\n  python -m bench report --records {out}")
+            typer.echo(f"  python -m bench run {again} --preset full --out {out}")
     raise typer.Exit(_exit_code(records))
 
 
@@ -132,9 +134,9 @@ def _print_table(records: list[Record]) -> None:
     rows = [make_row(record) for record in records]
     table = Table(box=None, header_style="bold", padding=(0, 1, 0, 0))
     columns = [column for column in COLUMNS if column.in_terminal]
-    table.add_column("artifact")
+    table.add_column("artifact", no_wrap=True)
     for column in columns:
-        title = f"{column.title}\n{column.unit}" if column.unit else column.title
+        title = f"{column.title} {column.unit}".strip().replace(" ", "\n")
         table.add_column(title, justify="right" if column.numeric else "left")
     for row in rows:
         table.add_row(row.label, *(column.text(row) for column in columns))

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from distill.errors import InputError, unknown_name
-from distill.pooling import GeM, l2_normalize
+from distill.pooling import GeM, L2Normalize
 
 MIN_DESCRIPTOR_DIM, MAX_DESCRIPTOR_DIM = 64, 512
 
@@ -77,8 +77,9 @@ class Student(nn.Module):
         self.descriptor_dim = descriptor_dim
         self.input_size_px = size
         self.trunk = build_trunk(name, size)
-        self.pool = ClassTokenAndGeM() if spec.pooling == "cls+gem" else GeM(dims=(2, 3))
+        self.pool = ClassTokenAndGeM() if spec.pooling == "cls+gem" else GeM()
         self.head = nn.Linear(self._pooled_width(), descriptor_dim)
+        self.l2 = L2Normalize(descriptor_dim)
 
     def _pooled_width(self) -> int:
         """Width of the pooled trunk feature, taken from a forward pass.
@@ -98,7 +99,7 @@ class Student(nn.Module):
 
     def describe_pooled(self, pooled: Tensor) -> Tensor:
         """(N, F) -> L2-normalised (N, D)."""
-        return l2_normalize(self.head(pooled))
+        return cast(Tensor, self.l2(self.head(pooled)))
 
     def forward(self, images: Tensor) -> Tensor:
         return self.describe_pooled(self.pooled(images))
@@ -109,7 +110,7 @@ class ClassTokenAndGeM(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.gem = GeM(dims=(1,))
+        self.gem = GeM()
 
     def forward(self, tokens: Tensor) -> Tensor:
         return torch.cat([tokens[:, 0], self.gem(tokens[:, 1:])], dim=1)

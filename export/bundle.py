@@ -26,7 +26,9 @@ def check_can_write(bundle_dir: Path, overwrite: bool) -> None:
     try:
         parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"the output folder {parent} cannot be made ({error.strerror}); choose another --out") from error
+        raise InputError(
+            f"the output folder {parent} cannot be made ({error.strerror}); choose another --out"
+        ) from error
     if not os.access(parent, os.W_OK | os.X_OK):
         raise InputError(f"the output folder {parent} is not writable; choose another --out")
     if not bundle_dir.exists():
@@ -145,8 +147,10 @@ def check_files(bundle_dir: Path, manifest: Manifest) -> None:
     listed = {entry.path: entry for entry in manifest.files}
     for name in (*listed, manifest.model_path):
         pure = PurePosixPath(name)
-        if pure.is_absolute() or ".." in pure.parts or not (bundle_dir / name).resolve().is_relative_to(
-            bundle_dir.resolve()
+        if (
+            pure.is_absolute()
+            or ".." in pure.parts
+            or not (bundle_dir / name).resolve().is_relative_to(bundle_dir.resolve())
         ):
             raise GateError(f"{bundle_dir}: '{name}' leads outside the bundle; do not use it")
     for name, entry in listed.items():

@@ -41,15 +41,14 @@ def calibration_set(folder: Path | None, size_px: int) -> CalibrationSet:
         InputError: the folder is missing, empty, or holds no image that can be read.
     """
     if folder is None:
-        images, skipped = [photo.image for photo in calibration_photos()], []
+        images = [photo.image for photo in calibration_photos()]
+        skipped: list[str] = []
         source = "embedded sample: calibration photographs and edited copies"
     else:
         images, skipped = _read_folder(folder)
         source = f"{folder.name}: photographs and edited copies"
     views = np.stack([to_pixels(view, size_px) for view in _views(images)])
-    return CalibrationSet(
-        source, views, len(images), hashlib.sha256(views.tobytes()).hexdigest(), tuple(skipped)
-    )
+    return CalibrationSet(source, views, len(images), hashlib.sha256(views.tobytes()).hexdigest(), tuple(skipped))
 
 
 def _views(images: list[Image.Image]) -> list[Image.Image]:
@@ -68,11 +67,14 @@ def _read_folder(folder: Path) -> tuple[list[Image.Image], list[str]]:
     try:
         paths = list_images(folder)
     except OSError as error:
-        raise InputError(f"--calibration folder {folder} cannot be read ({error.strerror}); check its rights") from error
+        raise InputError(
+            f"--calibration folder {folder} cannot be read ({error.strerror}); check its rights"
+        ) from error
     if not paths:
         raise InputError(f"--calibration folder {folder} holds no images; put some tens of photographs there")
     step = max(1, len(paths) // MAX_IMAGES)
-    images, skipped = [], []
+    images: list[Image.Image] = []
+    skipped: list[str] = []
     for path in paths[::step]:
         if len(images) == MAX_IMAGES:
             break

@@ -108,12 +108,14 @@ def print_outcomes(checkpoint: Checkpoint, outcomes: Sequence[Outcome], out: Pat
         console.print("random weights: right about size and latency, useless for detection")
     for outcome in outcomes:
         if outcome.state != "ok" or (outcome.parity and outcome.parity.evidence == "not measured"):
-            console.print(f"{outcome.target} {outcome.precision}: {_why(outcome)}", markup=False, highlight=False)
+            console.print(
+                f"{outcome.target} {outcome.precision}: {_why(outcome)}", markup=False, highlight=False, soft_wrap=True
+            )
     made = next((outcome.bundle_dir for outcome in outcomes if outcome.bundle_dir), None)
     if made is not None:
         console.print("\nNext:", highlight=False)
-        console.print(f"  python -m export --verify {made}", markup=False, highlight=False)
-        console.print(f"  python -m bench run --bundle {out}", markup=False, highlight=False)
+        console.print(f"  python -m export --verify {made}", markup=False, highlight=False, soft_wrap=True)
+        console.print(f"  python -m bench run --bundle {out}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _cosines(parity: Parity | None) -> str:

@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import timm  # noqa: F401 (loads triton; once coremltools has loaded TensorFlow, where that is installed, it crashes)
+
+# isort: split
 import coremltools as ct
 import numpy as np
 import torch
 
 from export.quantized_trunk import RECIPE
-from export.targets import EXACT, FLOAT_ENDS, Exported, ExportRequest, descriptor_output, pixel_input
+from export.targets import EXACT, Exported, ExportRequest, descriptor_output, pixel_input
 
 _MATMULS = frozenset({"conv", "linear", "matmul"})
+_TAIL_MATMULS = 2
 
 
 def export_coreml(request: ExportRequest) -> Exported:
@@ -47,7 +51,7 @@ def export_coreml(request: ExportRequest) -> Exported:
 
 
 def _before_tail() -> Callable[[Any], bool]:
-    """Selects the MIL ops to compute in float16: all but those with no more than the head's linear still ahead."""
+    """Selects the MIL ops to compute in float16: all but the tail, which has the head's product and L2's ahead."""
     ahead: dict[Any, int] = {}  # matrix products from an op, itself included, on the longest way to the output
 
     def select(op: Any) -> bool:
@@ -55,6 +59,6 @@ def _before_tail() -> Callable[[Any], bool]:
             for other in reversed(op.enclosing_block.operations):
                 children = (child for output in other.outputs for child in output.child_ops)
                 ahead[other] = (other.op_type in _MATMULS) + max((ahead.get(child, 0) for child in children), default=0)
-        return ahead[op] > 1
+        return ahead[op] > _TAIL_MATMULS
 
     return select

@@ -83,4 +83,6 @@ def read_golden(folder: Path) -> tuple[Pixels, Descriptors]:
         chosen = [entry["artifact_descriptor"] or entry["checkpoint_descriptor"] for entry in entries]
         return pixels, np.array(chosen, dtype=np.float32)
     except (OSError, ValueError, KeyError, TypeError, UnreadableImageError) as error:
-        raise GateError(f"{folder} cannot be read ({type(error).__name__}: {error}); export the bundle again") from error
+        raise GateError(
+            f"{folder} cannot be read ({type(error).__name__}: {error}); export the bundle again"
+        ) from error

@@ -85,6 +85,6 @@ was not run when it was made: compare with `checkpoint_descriptor`).
 | micro-AP, recall@P90, threshold@P90 | {manifest.accuracy.evidence} |
 | licence | {manifest.licence} |
 
-Parity says that the artifact computes what the checkpoint computes; micro-AP says whether it detects copies. Choose your
-threshold on your own pictures.
+Parity says that the artifact computes what the checkpoint computes; micro-AP says whether it detects copies. Choose
+your threshold on your own pictures.
 """

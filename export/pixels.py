@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 
 from distill.checkpoint import Checkpoint
-from distill.pooling import l2_normalize
 from distill.preprocessing import Pixels
 
 
@@ -38,7 +37,7 @@ class PixelStudent(nn.Module):
         self.register_buffer("scale", 1.0 / (255.0 * std))
         self.register_buffer("shift", -mean / std)
         self.trunk: nn.Module = student.trunk
-        self.tail = Tail(student.pool, student.head)
+        self.tail = nn.Sequential(student.pool, student.head, student.l2)
         self.eval()
 
     def with_trunk(self, trunk: nn.Module) -> PixelStudent:
@@ -53,18 +52,6 @@ class PixelStudent(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         return cast(Tensor, self.tail(self.trunk(self.normalize(pixels))))
-
-
-class Tail(nn.Module):
-    """Trunk features -> descriptor (N, D): pooling, head, L2."""
-
-    def __init__(self, pool: nn.Module, head: nn.Linear) -> None:
-        super().__init__()
-        self.pool = pool
-        self.head = head
-
-    def forward(self, features: Tensor) -> Tensor:
-        return l2_normalize(self.head(self.pool(features)))
 
 
 class HalfTrunk(nn.Module):

@@ -82,4 +82,3 @@ def without_guards(graph_module: GraphModule) -> GraphModule:
             graph_module.graph.erase_node(node)
     graph_module.recompile()
     return graph_module
-

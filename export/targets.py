@@ -55,7 +55,9 @@ class Target:
 
 
 TARGETS: dict[str, Target] = {
-    "torchscript": Target("export.torchscript:export_torchscript", "model.torchscript.pt", ("torch", "torchao"), "int8"),
+    "torchscript": Target(
+        "export.torchscript:export_torchscript", "model.torchscript.pt", ("torch", "torchao"), "int8"
+    ),
     "onnx": Target("export.onnx:export_onnx", "model.onnx", ("onnxruntime", "onnx", "onnxscript", "torch"), "int8"),
     "coreml": Target("export.coreml:export_coreml", "model.mlpackage", ("coremltools", "torch", "torchao"), "fp16"),
     "tflite": Target(
@@ -64,7 +66,9 @@ TARGETS: dict[str, Target] = {
         ("litert-torch", "ai-edge-quantizer", "ai-edge-litert", "torch"),
         "int8",
     ),
-    "executorch": Target("export.executorch:export_executorch", "model.pte", ("executorch", "torch", "torchao"), "int8"),
+    "executorch": Target(
+        "export.executorch:export_executorch", "model.pte", ("executorch", "torch", "torchao"), "int8"
+    ),
 }
 
 

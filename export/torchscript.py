@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from typing import Any
 
 import torch
 
@@ -51,7 +52,7 @@ def _store_weights_as_half(module: torch.jit.ScriptModule) -> None:
 
     The executor folds the cast at load. Computing in float16 instead took 11 times as long on an x86 CPU.
     """
-    graph = module.graph
+    graph: Any = module.graph  # its stub lacks most of what it can do
     for node in list(graph.findAllNodes("prim::Constant")):
         value = node.output().toIValue()
         if not isinstance(value, torch.Tensor) or value.dtype != torch.float32 or value.numel() < _MIN_HALF_ELEMENTS:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.ao.nn import quantized as nnq
 from torch.fx import GraphModule, Node
 
@@ -47,8 +47,8 @@ def lower_to_int8_kernels(trunk: GraphModule) -> GraphModule:
     return lowered.eval()
 
 
-def _output_quantize(node: Node) -> Node | None:
-    """The `quantize` that is all there is behind a node, a ReLU or ReLU6 between them passed over."""
+def _output_quantize(node: Node) -> Any:
+    """The `quantize` that is all there is behind a node, a ReLU or ReLU6 between them passed over; or None."""
     while len(node.users) == 1:
         node = next(iter(node.users))
         if node.target == _QUANTIZE:
@@ -65,16 +65,18 @@ def _dequantized(argument: Any) -> Node | None:
 
 
 def _replace_matmul(
-    graph_module: GraphModule, node: Node, build: Callable[[tuple[Any, ...], Tensor, Tensor | None], nn.Module]
+    graph_module: GraphModule, node: Node, build: Callable[[tuple[Any, ...], Tensor, Tensor | None], Any]
 ) -> None:
-    source, weight, output = _dequantized(node.args[0]), node.args[1], _output_quantize(node)
+    arguments: Any = node.args
+    source, weight, output = _dequantized(arguments[0]), arguments[1], _output_quantize(node)
     if source is None or output is None or weight.target != _DEQUANTIZE_WEIGHT:
         return
     values, scales, zero_points = (operator.attrgetter(arg.target)(graph_module) for arg in weight.args[:3])
     axis = weight.args[3]
     packed = torch._make_per_channel_quantized_tensor(values, scales.double(), zero_points.long(), axis)
-    bias = operator.attrgetter(node.args[2].target)(graph_module) if len(node.args) > 2 and node.args[2] else None
-    module = build(node.args, packed, bias.detach() if bias is not None else None)
+    has_bias = len(arguments) > 2 and arguments[2] is not None
+    bias = operator.attrgetter(arguments[2].target)(graph_module).detach() if has_bias else None
+    module = build(arguments, packed, bias)
     module.scale, module.zero_point = output.args[1], output.args[2] + _SIGNED_TO_UNSIGNED
     name = f"int8_{node.name}"
     graph_module.add_module(name, module)
@@ -83,8 +85,9 @@ def _replace_matmul(
     graph_module.graph.erase_node(output)
 
 
-def _conv2d(args: tuple[Any, ...], weight: Tensor, bias: Tensor | None) -> nn.Module:
-    stride, padding, dilation, groups = (*args[3:], *((1, 1), (0, 0), (1, 1), 1)[len(args[3:]) :])
+def _conv2d(args: tuple[Any, ...], weight: Tensor, bias: Tensor | None) -> Any:
+    defaults: tuple[Any, ...] = ([1, 1], [0, 0], [1, 1], 1)
+    stride, padding, dilation, groups = (*args[3:], *defaults[len(args[3:]) :])
     module = nnq.Conv2d(
         weight.shape[1] * groups, weight.shape[0], tuple(weight.shape[2:]), stride, padding, dilation, groups
     )
@@ -92,7 +95,7 @@ def _conv2d(args: tuple[Any, ...], weight: Tensor, bias: Tensor | None) -> nn.Mo
     return module
 
 
-def _linear(_args: tuple[Any, ...], weight: Tensor, bias: Tensor | None) -> nn.Module:
+def _linear(_args: tuple[Any, ...], weight: Tensor, bias: Tensor | None) -> Any:
     module = nnq.Linear(weight.shape[1], weight.shape[0])
     module.set_weight_bias(weight, bias)
     return module
@@ -114,8 +117,8 @@ def _use_quantized_tensors(graph_module: GraphModule, node: Node) -> None:
     """Swap the remaining decomposed pairs, which pass plain int8 around, for PyTorch's quantised tensors."""
     with graph_module.graph.inserting_before(node):
         if node.target == _QUANTIZE:
-            value, scale, zero_point = node.args[:3]
-            arguments = (value, scale, zero_point + _SIGNED_TO_UNSIGNED, torch.quint8)
+            given: Any = node.args
+            arguments = (*given[:2], given[2] + _SIGNED_TO_UNSIGNED, torch.quint8)
             new = graph_module.graph.call_function(torch.quantize_per_tensor, arguments)
         elif node.target == _DEQUANTIZE:
             new = graph_module.graph.call_method("dequantize", (node.args[0],))

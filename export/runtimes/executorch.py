@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from executorch.extension.pybindings.portable_lib import _unsafe_reset_threadpool
 from executorch.runtime import Method, Runtime
 from numpy.typing import NDArray
 
@@ -30,6 +31,7 @@ class ExecuTorchSession:
 
 
 def load(path: Path, num_threads: int) -> ExecuTorchSession:
-    """Open a program's `forward`."""
+    """Open a program's `forward`; the thread pool is process-wide in ExecuTorch."""
+    _unsafe_reset_threadpool(num_threads)
     program = Runtime.get().load_program(path)
     return ExecuTorchSession(program.load_method("forward"))

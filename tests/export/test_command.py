@@ -37,7 +37,7 @@ def test_a_job_asked_for_twice_is_done_once() -> None:
 def test_an_unknown_name_is_answered_with_the_closest(
     targets: list[str], precisions: list[str], suggestion: str
 ) -> None:
-    with pytest.raises(InputError, match="known are|nothing to export") as raised:
+    with pytest.raises(InputError, match=r"known are|nothing to export") as raised:
         plan_jobs(targets, precisions)
     assert suggestion in str(raised.value)
 
@@ -168,9 +168,7 @@ def test_stopping_in_mid_export_leaves_the_old_bundle_and_the_next_run_cleans_up
         assert stderr.strip().splitlines()[-1].startswith("error: interrupted")
         assert not list(out.glob(".*.tmp"))
     assert {path.name: path.read_bytes() for path in old.iterdir() if path.is_file()} == before
-    done = run_export(
-        "--target", "torchscript", "--precision", "fp32", "--student", tiny_checkpoint, "--out", out
-    )
+    done = run_export("--target", "torchscript", "--precision", "fp32", "--student", tiny_checkpoint, "--out", out)
     assert done.returncode == 0, done.stderr
     assert not list(out.glob(".*.tmp"))
 

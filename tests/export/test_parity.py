@@ -30,7 +30,7 @@ def test_the_least_cosine_is_held_to_the_bar_of_the_precision(precision: str, co
     assert parity.bar_cosine_min == COSINE_MIN_BARS[precision]
 
 
-def test_a_nan_fails(recwarn: pytest.WarningsRecorder) -> None:
+def test_a_nan_fails() -> None:
     parity = measure_parity(UNIT, np.full((2, 2), np.nan, dtype=np.float32), "int8", "run here")
     assert parity.passed is False
     assert "not finite" in parity.reason

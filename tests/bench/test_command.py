@@ -1,0 +1,111 @@
+"""The command line: what it prints, where, and its exit codes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from bench.__main__ import app
+from bench.records import Record, write_record
+
+NewRecord = Callable[..., Record]
+REPOSITORY = Path(__file__).parents[2]
+
+
+def command(*words: object, folder: Path) -> subprocess.CompletedProcess[str]:
+    line = [sys.executable, "-m", "bench", *(str(word) for word in words)]
+    return subprocess.run(line, cwd=folder, capture_output=True, text=True, env={"PYTHONPATH": str(REPOSITORY)})
+
+
+def test_run_then_report_with_json_prints_one_object_each(bundle_dir: Path, dataset_dir: Path, tmp_path: Path) -> None:
+    words = ("--bundle", bundle_dir, "--dataset", dataset_dir, "--preset", "smoke", "--baseline", "none", "--json")
+    ran = command("run", *words, folder=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    found = json.loads(ran.stdout)
+    assert [row["name"] for row in found["rows"]] == ["tiny-onnx-fp32"]
+    assert found["rows"][0]["micro_ap"] == 1.0
+    assert (tmp_path / found["records"][0]).is_file()
+    assert "[1/1] onnx fp32" in ran.stderr
+
+    reported = command("report", "--json", folder=tmp_path)
+    assert reported.returncode == 0, reported.stderr
+    report = json.loads(reported.stdout)["reports"]["host"]
+    assert all((tmp_path / report[form]).is_file() for form in ("html", "markdown", "csv"))
+
+
+def test_help_gives_examples(tmp_path: Path) -> None:
+    assert "Example: python -m bench run" in command("run", "--help", folder=tmp_path).stdout
+    assert "Example: python -m bench report" in command("report", "--help", folder=tmp_path).stdout
+
+
+@pytest.mark.parametrize("module", ["bench", "devices"])
+def test_command_line_imports_nothing_heavy(module: str) -> None:
+    heavy = ("torch", "numpy", "pydantic", "rich.progress", "onnxruntime", "faiss", "PIL", "matplotlib")
+    code = f"import sys, {module}.__main__; print([name for name in {heavy!r} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (("run", "--bundle", "absent"), 2, "no bundle in absent"),
+        (("run", "--bundle", "BUNDLE", "--device", "hosst"), 2, "unknown device 'hosst'"),
+        (("run", "--bundle", "BUNDLE", "--preset", "quik"), 2, "did you mean 'quick'"),
+        (("run", "--bundle", "BUNDLE", "--dataset", "absent", "--baseline", "none"), 2, "absent has no references"),
+        (("run", "--bundle", "BUNDLE", "--baseline", "defualt"), 2, "unknown student 'defualt'"),
+        (("report", "--records", "absent"), 2, "no record in absent"),
+    ],
+)
+def test_mistake_is_one_line_and_its_exit_code(
+    words: tuple[str, ...], code: int, message: str, bundle_dir: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(app, [str(bundle_dir) if word == "BUNDLE" else word for word in words])
+    errors = [line for line in done.stderr.splitlines() if line.strip()]
+    assert (done.exit_code, len(errors)) == (code, 1), done.output
+    assert message in errors[0]
+    assert done.stdout == ""
+
+
+def test_failed_artifact_exits_one_after_the_others(
+    bundle_dir: Path,
+    new_bundle: Callable[..., Path],
+    dataset_dir: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(
+        sys.modules["bench.latency"].PRESETS, "smoke", sys.modules["bench.latency"].Preset("smoke", 5, 0.0, 30.0)
+    )
+    broken = new_bundle("broken", model=b"no graph")
+    words = ["--dataset", str(dataset_dir), "--preset", "smoke", "--baseline", "none"]
+    done = CliRunner().invoke(app, ["run", "--bundle", str(broken), "--bundle", str(bundle_dir), *words])
+    assert done.exit_code == 1
+    assert "failed" in done.stdout
+    assert len(list((tmp_path / "artifacts" / "records").glob("*.record.json"))) == 2
+
+
+def test_only_core_ml_exits_three(
+    new_bundle: Callable[..., Path], dataset_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    apple = new_bundle("apple", target="coreml")
+    done = CliRunner().invoke(app, ["run", "--bundle", str(apple), "--dataset", str(dataset_dir), "--baseline", "none"])
+    assert done.exit_code == 3
+    assert "Core ML runs on Apple systems only" in done.stdout
+
+
+def test_damaged_record_stops_the_report_by_name(new_record: NewRecord, tmp_path: Path) -> None:
+    path = write_record(new_record(), tmp_path)
+    path.write_text(path.read_text()[:100])
+    done = CliRunner().invoke(app, ["report", "--records", str(tmp_path), "--out", str(tmp_path / "out")])
+    assert done.exit_code == 2
+    assert path.name in done.stderr

@@ -1,0 +1,205 @@
+"""The report: rows, recommendation, and the three forms."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+from io import StringIO
+from pathlib import Path
+
+import pytest
+
+from bench.axes import Axis, time_axis
+from bench.datasets import read_dataset
+from bench.examples import read_examples, write_examples
+from bench.page import render_page
+from bench.recommend import recommend
+from bench.records import PASSES, Record, write_record
+from bench.report import render_csv, render_markdown, write_reports
+from bench.table import COLUMNS, make_row
+
+NewRecord = Callable[..., Record]
+NOTHING = {"load": None, "latency": None, "memory": None, "accuracy": None}
+
+
+def unmeasured(new_record: NewRecord, reason: str, **changes: object) -> Record:
+    return new_record(**NOTHING, not_measured=dict.fromkeys(PASSES, reason), **changes)
+
+
+def baseline(new_record: NewRecord) -> Record:
+    info = {"name": "tiny-pytorch-fp32", "target": "pytorch"}
+    accuracy = new_record().accuracy
+    assert accuracy is not None
+    return new_record(30.0, info=info, accuracy=accuracy.model_copy(update={"baseline": None}))
+
+
+def some_records(new_record: NewRecord) -> list[Record]:
+    return [
+        baseline(new_record),
+        new_record(8.0, 0.797, info={"name": "tiny-tflite-int8", "target": "tflite", "precision": "int8"}),
+        new_record(5.0, 0.70, info={"name": "tiny-onnx-int8", "precision": "int8"}),
+        unmeasured(
+            new_record, "Core ML runs on Apple systems only", info={"name": "tiny-coreml-fp16", "target": "coreml"}
+        ),
+    ]
+
+
+def texts(record: Record) -> dict[str, str]:
+    row = make_row(record)
+    return {column.title: column.text(row) for column in COLUMNS}
+
+
+def test_row_computes_statistics_from_raw_values(new_record: NewRecord) -> None:
+    row = make_row(new_record(10.0))
+    # Samples are 9.98 9.99 10.00 10.01 10.02, four times each; starts load in 30, 50 and 70 ms.
+    assert (row.p50_ms, row.p90_ms, row.p99_ms) == (10.0, 10.02, 10.02)
+    assert (row.load_ms, row.first_inference_ms, row.feed_ms) == (50.0, 10.0, 0.2)
+    assert (row.peak_memory_bytes, row.delta_memory_bytes) == (90_000_000, 40_000_000)
+
+
+def test_nothing_measured_prints_so_in_every_cell(new_record: NewRecord) -> None:
+    cells = texts(unmeasured(new_record, "why", info={"parity_cosine_min": None, "parity_evidence": "not measured"}))
+    blank = {"load", "first", "p50", "p90", "p99", "peak memory", "of it the model", "micro-AP", "retention"}
+    blank |= {"recall@P90", "threshold@P90", "parity cosine, min"}
+    assert {title for title, text in cells.items() if text == "not measured"} == blank
+    assert all(cells.values())
+
+
+def test_parity_is_rounded_down_and_carries_another_evidence_word(new_record: NewRecord) -> None:
+    assert texts(new_record(info={"parity_cosine_min": 0.9998999}))["parity cosine, min"] == "0.999899"
+    reference = new_record(info={"parity_cosine_min": 1.0, "parity_evidence": "reference"})
+    assert texts(reference)["parity cosine, min"] == "1.000000 (reference)"
+
+
+def test_threshold_that_was_never_reached_says_so(new_record: NewRecord) -> None:
+    accuracy = new_record().accuracy
+    assert accuracy is not None
+    record = new_record(accuracy=accuracy.model_copy(update={"recall_at_p90": 0.0, "threshold_at_p90": None}))
+    assert texts(record)["threshold@P90"] == "never reached"
+
+
+def test_other_weights_and_a_gpu_are_noted(new_record: NewRecord) -> None:
+    record = new_record(info={"weights_sha256": "f" * 64})
+    assert "another student" in " ".join(make_row(record).notes)
+    assert record.runtime is not None
+    on_gpu = new_record(runtime=record.runtime.model_copy(update={"accelerator": "Big GPU"}))
+    assert make_row(on_gpu).notes == ("runs on Big GPU",)
+
+
+def test_recommended_is_the_fastest_within_the_margin(new_record: NewRecord) -> None:
+    records = some_records(new_record)
+    chosen = recommend(records)
+    assert chosen.record is records[1]  # 0.797 of 0.8; the faster int8 has lost 0.1
+    assert "p50 8.0 ms on 1 thread" in chosen.sentence
+
+
+def test_none_is_recommended_below_the_margin_and_the_nearest_is_named(new_record: NewRecord) -> None:
+    chosen = recommend([baseline(new_record), new_record(5.0, 0.79), new_record(4.0, 0.7)])
+    assert chosen.record is None
+    assert "the nearest is onnx fp32 with 0.790" in chosen.sentence
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"failure": "crashed"},
+        {"info": {"state": "exported but failed its check"}},
+        {"info": {"weights_sha256": "f" * 64}},
+        {"info": {"target": "pytorch"}},
+    ],
+)
+def test_artifact_that_is_not_in_order_is_never_recommended(new_record: NewRecord, changes: dict[str, object]) -> None:
+    assert recommend([new_record(**changes)]).record is None
+
+
+def test_reports_are_written_for_each_device(new_record: NewRecord, tmp_path: Path) -> None:
+    for record in some_records(new_record):
+        write_record(record, tmp_path / "records")
+    (report,) = write_reports(tmp_path / "records", tmp_path / "out")
+    assert report.device == "host"
+    assert all(path.is_file() for path in (report.html_path, report.markdown_path, report.csv_path))
+    # The baseline, then by p50, then what was not timed.
+    rows = list(csv.DictReader(StringIO(report.csv_path.read_text())))
+    assert [row["target"] for row in rows] == ["pytorch", "onnx", "tflite", "coreml"]
+
+
+def test_csv_is_unrounded_and_never_blank(new_record: NewRecord) -> None:
+    text = render_csv([make_row(record) for record in some_records(new_record)])
+    rows = list(csv.DictReader(StringIO(text)))
+    assert rows[1]["retention"] == repr(0.797 / 0.8)
+    assert rows[3]["p50_ms"] == "not measured"
+
+
+def test_markdown_has_one_line_for_each_artifact(new_record: NewRecord) -> None:
+    text = render_markdown(some_records(new_record))
+    lines = [line for line in text.splitlines() if line.startswith("| ")]
+    assert len(lines) == 2 + 4
+    assert len({line.count("|") for line in lines}) == 1
+    assert "**Recommended on this device.** tflite int8" in text
+    assert "- coreml fp32: Core ML runs on Apple systems only" in text
+    assert "504 queries (360 with a match), 315 references, codec Flat, score normalisation none" in text
+
+
+class Balance(HTMLParser):
+    """Counts opened tags that were not closed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+
+    def handle_starttag(self, tag: str, _attrs: object) -> None:
+        if tag not in {"meta", "img"}:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, _attrs: object) -> None:
+        assert tag in {"line", "path", "rect", "circle"}
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def test_page_stands_alone_and_is_well_formed(new_record: NewRecord, dataset_dir: Path, tmp_path: Path) -> None:
+    dataset = read_dataset(dataset_dir)
+    write_examples(dataset, tmp_path)
+    page = render_page(some_records(new_record), read_examples(tmp_path, dataset.sha256))
+    parser = Balance()
+    parser.feed(page)
+    assert parser.open == []
+    assert not re.search(r"""(src|href)\s*=\s*['"](?!data:)|url\(|@import|https?://""", page)
+    assert page.count("<svg") == 2 + 3  # two charts, a trace for each timed artifact
+    assert page.count("<img") == 2 * 4
+    assert "prefers-color-scheme: dark" in page
+
+
+def test_page_escapes_what_came_from_outside(new_record: NewRecord) -> None:
+    page = render_page([new_record(info={"name": "<script>x", "target": "<b>"}, failure="<i>no</i>")], None)
+    assert "<script>" not in page
+    assert "<i>no" not in page
+
+
+def test_page_without_any_figure_still_says_so(new_record: NewRecord) -> None:
+    page = render_page([unmeasured(new_record, "why")], None)
+    assert "<svg" not in page
+    assert page.count("not measured") > 10
+
+
+def test_report_folder_that_cannot_be_written_is_named(new_record: NewRecord, tmp_path: Path) -> None:
+    write_record(new_record(), tmp_path / "records")
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(Exception, match="choose another --out"):
+        write_reports(tmp_path / "records", tmp_path / "file")
+
+
+def test_axis_is_linear_from_zero_or_logarithmic_for_wide_spans() -> None:
+    assert time_axis([5.0, 50.0], 0.0, 100.0) == Axis(0.0, 54.0, 0.0, 100.0)
+    wide = time_axis([1.0, 100.0], 0.0, 100.0)
+    assert wide.is_log
+    assert wide.at(10.0) == pytest.approx(50.0)
+    assert wide.ticks() == [1, 2, 5, 10, 20, 50, 100]
+
+
+def test_ticks_are_round_and_inside() -> None:
+    assert Axis(0.0, 54.0, 0.0, 1.0).ticks() == [0, 20, 40]
+    assert Axis(0.71, 0.92, 0.0, 1.0).ticks() == pytest.approx([0.75, 0.8, 0.85, 0.9])
