@@ -1,8 +1,9 @@
 """`python -m bench.harness`: do our latencies agree with the runtimes' own tools?
 
 Our latency pass and the other tool take turns on the same artifact, each in a fresh process: LiteRT's own
-`benchmark_litert_model`, and for ONNX Runtime a bare loop over `InferenceSession.run`. The ratio of the medians over
-all rounds must stay between 0.95 and 1.05.
+`benchmark_litert_model`, and for ONNX Runtime a bare loop over `InferenceSession.run`. Each round gives the ratio of
+two medians taken within seconds of each other, so that a machine that is busy for minutes slows both alike; the median
+of these ratios must stay between 0.95 and 1.05.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
     from devices.base import Device
 
 LOWEST_RATIO, HIGHEST_RATIO = 0.95, 1.05
-NUM_ROUNDS, NUM_WARMUPS = 9, 10
-ROUND_S = 2.0
+NUM_ROUNDS, NUM_WARMUPS = 15, 10
+ROUND_S = 1.0
 MIN_RUNS, MAX_RUNS = 20, 2000
 TOOL_LIMIT_S = 600.0
 
@@ -43,9 +44,14 @@ class Comparison:
     theirs_ms: tuple[float, ...]
 
     @property
+    def ratios(self) -> list[float]:
+        """Ours over theirs, round by round."""
+        return [ours / theirs for ours, theirs in zip(self.ours_ms, self.theirs_ms, strict=True)]
+
+    @property
     def ratio(self) -> float:
-        """Median of ours over median of theirs."""
-        return statistics.median(self.ours_ms) / statistics.median(self.theirs_ms)
+        """Median over the rounds."""
+        return statistics.median(self.ratios)
 
     @property
     def agrees(self) -> bool:
@@ -105,14 +111,17 @@ def our_ms(device: Device, artifact: Artifact, num_threads: int, num_runs: int) 
 
 
 def compare(device: Device, artifact: Artifact, num_threads: int, num_rounds: int, round_s: float) -> Comparison:
-    """Take turns, ours first, with the tool of the artifact's target."""
+    """Take turns with the tool of the artifact's target; who begins changes with each round."""
     tool = TOOLS[artifact.info.target]
     guess_ms = our_ms(device, artifact, num_threads, MIN_RUNS)
     num_runs = min(MAX_RUNS, max(MIN_RUNS, round(round_s * 1e3 / guess_ms)))
     ours, theirs = [], []
-    for _ in range(num_rounds):
-        ours.append(our_ms(device, artifact, num_threads, num_runs))
+    for index in range(num_rounds):
+        if index % 2 == 0:
+            ours.append(our_ms(device, artifact, num_threads, num_runs))
         theirs.append(tool(artifact.model_path, num_threads, num_runs))
+        if index % 2 == 1:
+            ours.append(our_ms(device, artifact, num_threads, num_runs))
     return Comparison(artifact.info.name, tuple(ours), tuple(theirs))
 
 
@@ -148,12 +157,11 @@ def main(
 
 def describe(comparison: Comparison) -> str:
     """One line: both medians, their ratio, and how far single rounds lie apart."""
-    single = [ours / theirs for ours, theirs in zip(comparison.ours_ms, comparison.theirs_ms, strict=True)]
     verdict = "agrees" if comparison.agrees else f"outside {LOWEST_RATIO}..{HIGHEST_RATIO}"
     return (
         f"{comparison.name}: ours {statistics.median(comparison.ours_ms):.3f} ms, "
         f"the tool's {statistics.median(comparison.theirs_ms):.3f} ms, ratio {comparison.ratio:.3f} ({verdict}); "
-        f"single rounds {min(single):.3f} to {max(single):.3f}"
+        f"single rounds {min(comparison.ratios):.3f} to {max(comparison.ratios):.3f}"
     )
 
 

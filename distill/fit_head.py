@@ -24,7 +24,7 @@ Method = Literal["pca", "pca-whitening"]
 Matrix = NDArray[np.float64]
 BATCH_SIZE = 32
 # A share of the mean variance, added to each before whitening: few or repeated images cannot divide by zero.
-# From 0 to 1 it moved micro-AP by 0.0005 (EfficientNet-Lite0, 6,208 photographs), so it is not an option.
+# From 0 to 1 it moved micro-AP by less than 0.002 (EfficientNet-Lite0, 6,208 photographs, 160 to 288 px): no option.
 SHRINKAGE = 0.1
 
 
