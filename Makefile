@@ -47,7 +47,8 @@ bench: $(INSTALLED)  ## The project's own hot paths (pytest-benchmark)
 	$(PY) -m pytest tests/benchmarks --benchmark-enable --benchmark-only
 
 bench-harness: $(INSTALLED)  ## Our p50 against the runtimes' own measuring tools, in one run
-	$(PY) -m bench.harness
+	$(PY) -m export --target onnx --target tflite --precision fp32 --precision int8 --out artifacts/harness --overwrite
+	$(PY) -m bench.harness --bundle artifacts/harness
 
 clean:  ## Remove what was made, keep .venv
 	rm -rf artifacts build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from devices.base import DeviceError
+from distill.cli import one_line_errors
 
 if TYPE_CHECKING:
     from bench.records import Record
@@ -40,7 +41,7 @@ def run(
     out: Annotated[Path, typer.Option(help="Folder for the records.")] = Path("artifacts/records"),
     as_json: AsJson = False,
 ) -> None:
-    with _one_line_errors():
+    with one_line_errors(DeviceError):
         from bench.latency import find_preset
         from bench.run import RunPlan, run_bench
         from bench.screen import Screen
@@ -77,7 +78,7 @@ def report(
     out: Annotated[Path, typer.Option(help="Folder for the reports.")] = Path("artifacts/reports"),
     as_json: AsJson = False,
 ) -> None:
-    with _one_line_errors():
+    with one_line_errors(DeviceError):
         from bench.report import write_reports
 
         reports = write_reports(records, out)
@@ -97,22 +98,6 @@ def report(
             typer.echo(f"Recommended on {found.device}: {found.recommendation}")
             typer.echo(f"Report: {found.html_path} (also {found.markdown_path.name} and {found.csv_path.name})")
         typer.echo("\nNext: open the HTML file in a browser.")
-
-
-@contextmanager
-def _one_line_errors() -> Iterator[None]:
-    """A user's mistake is one line on standard error and the exit code of its cause."""
-    from devices.base import DeviceError
-    from distill.errors import InputError
-
-    try:
-        yield
-    except (InputError, DeviceError) as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(error.exit_code) from error
-    except OSError as error:
-        typer.echo(f"error: {error.filename or 'a file'}: {error.strerror}; check the path and the disk", err=True)
-        raise typer.Exit(2) from error
 
 
 def _plain_rows(records: list[Record]) -> list[dict[str, object]]:

@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from devices.base import DeviceError, open_device
+from distill.cli import one_line_errors
 from distill.errors import InputError, OutsideError
 
 if TYPE_CHECKING:
@@ -136,10 +138,9 @@ def main(
     ] = None,
     threads: Annotated[int, typer.Option(min=1, max=256, help="Threads of both.")] = 1,
 ) -> None:
-    from bench.artifacts import bundle_artifact, find_bundles
-    from devices.base import DeviceError, open_device
+    with one_line_errors(DeviceError):
+        from bench.artifacts import bundle_artifact, find_bundles
 
-    try:
         artifacts = [bundle_artifact(path) for path in find_bundles(bundle or [Path("artifacts/bundles")])]
         judged = [artifact for artifact in artifacts if artifact.info.target in TOOLS]
         if not judged:
@@ -149,9 +150,6 @@ def main(
             for artifact in judged:
                 comparisons.append(compare(device, artifact, threads, NUM_ROUNDS, ROUND_S))
                 typer.echo(describe(comparisons[-1]))
-    except (InputError, DeviceError) as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(error.exit_code) from error
     raise typer.Exit(0 if all(comparison.agrees for comparison in comparisons) else 1)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Protocol, cast
 
 import typer
 
@@ -13,13 +14,23 @@ from distill.errors import InputError
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
 
+class HasExitCode(Protocol):
+    """An error that knows the exit code of its cause."""
+
+    exit_code: int
+
+
 @contextmanager
-def one_line_errors() -> Iterator[None]:
-    """Run a command's body; every other exception is a defect of ours and keeps its traceback."""
+def one_line_errors(*others: type[Exception]) -> Iterator[None]:
+    """Run a command's body; every other exception is a defect of ours and keeps its traceback.
+
+    `others` are error classes that carry an `exit_code`, as `InputError` does.
+    """
+    kinds: tuple[type[Exception], ...] = (InputError, *others)
     try:
         yield
-    except InputError as error:
-        _stop(str(error), error.exit_code, error)
+    except kinds as error:
+        _stop(str(error), cast(HasExitCode, error).exit_code, error)
     except KeyboardInterrupt as error:
         _stop("interrupted; what was finished is kept, nothing half-written is left", INTERRUPTED, error)
     except OSError as error:

@@ -54,7 +54,14 @@ def _to_onnx(module: nn.Module, example: Tensor, input_name: str, output_name: s
         verbose=False,
     )
     assert program is not None  # None only where a file name is given
-    model: onnx.ModelProto = program.model_proto
+    return _without_traces(program.model_proto)
+
+
+def _without_traces(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Drop the exporter's notes on each node: stack traces, with this machine's paths in them."""
+    graph = model.graph
+    for part in (graph, *graph.node, *graph.value_info, *graph.input, *graph.output, *graph.initializer):
+        del part.metadata_props[:]
     return model
 
 

@@ -1,0 +1,91 @@
+"""What becomes of an artifact that fails: marked or left out, never silently kept, and the others go on."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import export.pipeline
+from distill.checkpoint import Checkpoint, load_checkpoint
+from distill.errors import OutsideError
+from export.command import run_export
+from export.pipeline import Outcome, export_bundles
+from export.targets import TARGETS
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tiny_checkpoint: Path) -> Checkpoint:
+    return load_checkpoint(tiny_checkpoint)
+
+
+def _export(checkpoint: Checkpoint, out: Path, *jobs: tuple[str, str]) -> list[Outcome]:
+    return export_bundles(checkpoint, jobs, None, out, False, lambda _name, _what: None)
+
+
+def _wrong_descriptors(_target: str, _path: Path, pixels: np.ndarray) -> np.ndarray:
+    return np.eye(64, dtype=np.float32)[: len(pixels)]
+
+
+def test_a_bundle_under_its_parity_bar_is_kept_and_marked(
+    checkpoint: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export.pipeline, "run_artifact", _wrong_descriptors)
+    (outcome,) = _export(checkpoint, tmp_path, ("torchscript", "fp32"))
+    assert outcome.state == "exported but failed its check"
+    assert outcome.bundle_dir is not None
+    manifest = json.loads((outcome.bundle_dir / "manifest.json").read_text())
+    assert (manifest["state"], manifest["parity"]["passed"]) == ("exported but failed its check", False)
+    assert "State: **exported but failed its check**" in (outcome.bundle_dir / "README.md").read_text()
+
+
+def test_the_command_then_exits_1_and_says_by_how_much(
+    tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(export.pipeline, "run_artifact", _wrong_descriptors)
+    arguments = (["torchscript"], str(tiny_checkpoint), ["fp32"], None, tmp_path, False)
+    assert run_export(*arguments, as_json=False) == 1
+    assert "needed 0.9999" in capsys.readouterr().out
+
+
+def test_a_converter_that_fails_is_named_with_its_reason_and_the_next_one_goes_on(
+    checkpoint: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_request: object) -> None:
+        raise ValueError("no such op: frobnicate\nand a long story")
+
+    real = export.pipeline.load_exporter
+    monkeypatch.setattr(
+        export.pipeline, "load_exporter", lambda target: fail if "onnx" in target.export else real(target)
+    )
+    failed, done = _export(checkpoint, tmp_path, ("onnx", "fp32"), ("torchscript", "fp32"))
+    assert failed.state == "failed"
+    assert failed.reason.startswith("ValueError: no such op: frobnicate; see ")
+    assert done.state == "ok"
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ["efficientnet_lite0-onnx-fp32.log", "efficientnet_lite0-torchscript-fp32"]
+
+
+def test_a_missing_package_is_named_with_its_install_command(
+    checkpoint: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(_target: object) -> None:
+        raise OutsideError("needs coremltools: pip install coremltools")
+
+    monkeypatch.setattr(export.pipeline, "load_exporter", missing)
+    (outcome,) = _export(checkpoint, tmp_path, ("coreml", "fp32"))
+    assert (outcome.state, outcome.reason) == ("failed", "needs coremltools: pip install coremltools")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_nothing_in_a_bundle_tells_where_it_was_made(checkpoint: Checkpoint, tmp_path: Path, target: str) -> None:
+    (outcome,) = _export(checkpoint, tmp_path, (target, "int8"))
+    assert outcome.bundle_dir is not None
+    home = str(Path(__file__).parents[2]).encode()
+    for path in outcome.bundle_dir.rglob("*"):
+        if path.is_file():
+            assert home not in path.read_bytes(), path.name
+            assert str(tmp_path).encode() not in path.read_bytes(), path.name
