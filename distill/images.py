@@ -70,7 +70,9 @@ def _open_tar(path: Path) -> tarfile.TarFile:
     try:
         return tarfile.open(path)  # closed by the caller's `with`
     except _DAMAGE as error:
-        raise InputError(f"{path} is neither a folder nor a readable tar ({error}); give one of those") from error
+        raise InputError(
+            f"{path} is neither a folder nor a readable tar ({str(error).splitlines()[0]}); give one of those"
+        ) from error
 
 
 def _members(archive: tarfile.TarFile, path: Path) -> Iterator[tarfile.TarInfo]:

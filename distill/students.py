@@ -27,7 +27,6 @@ class StudentSpec:
     std: tuple[float, float, float]
     input_size_px: int
     pooling: str  # "gem", or "cls+gem" for a transformer's class token joined with GeM of its patches
-    licence: str  # of timm's code and published ImageNet weights
 
 
 _IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -35,12 +34,12 @@ _HALF = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 _UNIT = ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 
 STUDENTS: dict[str, StudentSpec] = {
-    "resnet18": StudentSpec("resnet18", *_IMAGENET, 224, "gem", "Apache-2.0"),
-    "efficientnet_b0": StudentSpec("efficientnet_b0", *_IMAGENET, 224, "gem", "Apache-2.0"),
-    "mobilenetv3_large": StudentSpec("mobilenetv3_large_100", *_IMAGENET, 224, "gem", "Apache-2.0"),
-    "vit_small": StudentSpec("vit_small_patch16_224", *_HALF, 224, "cls+gem", "Apache-2.0"),
-    "mobilevit_s": StudentSpec("mobilevit_s", *_UNIT, 256, "gem", "Apple CVNets licence (weights)"),
-    "efficientnet_lite0": StudentSpec("tf_efficientnet_lite0", *_HALF, 224, "gem", "Apache-2.0"),
+    "resnet18": StudentSpec("resnet18", *_IMAGENET, 224, "gem"),
+    "efficientnet_b0": StudentSpec("efficientnet_b0", *_IMAGENET, 224, "gem"),
+    "mobilenetv3_large": StudentSpec("mobilenetv3_large_100", *_IMAGENET, 224, "gem"),
+    "vit_small": StudentSpec("vit_small_patch16_224", *_HALF, 224, "cls+gem"),
+    "mobilevit_s": StudentSpec("mobilevit_s", *_UNIT, 256, "gem"),
+    "efficientnet_lite0": StudentSpec("tf_efficientnet_lite0", *_HALF, 224, "gem"),
 }
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import pickle
 from collections.abc import Mapping
 from pathlib import Path
 
 import timm
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -81,19 +81,19 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
         if path.suffix == ".safetensors":
             return load_file(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, OSError, RuntimeError, ValueError, EOFError, KeyError) as error:
-        raise _unreadable(path, error) from error
-    except Exception as error:  # pickle.UnpicklingError, and what corrupt opcodes raise
-        raise _unreadable(path, error) from error
+    except pickle.UnpicklingError as error:
+        raise InputError(
+            f"{path} is damaged or holds pickled code, which is never run; save `model.state_dict()` as safetensors"
+        ) from error
+    except Exception as error:  # SafetensorError, and whatever corrupt pickle opcodes raise
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(
+            f"{path} is not a readable weights file ({reason}); it may be truncated: copy it again"
+        ) from error
     state = state.get("state_dict", state) if isinstance(state, dict) else state
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise InputError(f"{path} is not a flat dict of tensors; save `model.state_dict()`")
     return dict(state)
-
-
-def _unreadable(path: Path, error: Exception) -> InputError:
-    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return InputError(f"{path} is not a readable weights file ({reason}); it may be truncated: copy it again")
 
 
 def fill_trunk(trunk: nn.Module, state: Mapping[str, Tensor], what: str) -> None:

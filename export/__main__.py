@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from distill.cli import one_line_errors
+from distill.errors import InputError
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -62,6 +63,8 @@ def main(
 ) -> None:
     with one_line_errors():
         if verify:
+            if target or precision or calibration:
+                raise InputError("--verify checks bundles and takes no export options; leave those out")
             from export.verify import verify_bundles
 
             verify_bundles(verify, as_json)

@@ -14,10 +14,11 @@ from pathlib import Path, PurePosixPath
 import pydantic
 
 from distill.errors import GateError, InputError
-from export.manifest import MANIFEST_NAME, SCHEMA_VERSION, FileEntry, Manifest
+from export.manifest import BUNDLE_KIND, MANIFEST_NAME, SCHEMA_VERSION, FileEntry, Manifest
 
 MANIFEST_HASH_NAME = "manifest.json.sha256"
-_STAGING = re.compile(r"\.(?P<name>.+)\.(?P<pid>\d+)\.tmp")
+_STAGING_SUFFIX = "icd-mobile-staging"  # no other program's folders end so: what ends so may be swept
+_STAGING = re.compile(rf"\.(?P<name>.+)\.(?P<pid>\d{{1,9}})\.{_STAGING_SUFFIX}")
 
 
 def check_can_write(bundle_dir: Path, overwrite: bool) -> None:
@@ -31,19 +32,25 @@ def check_can_write(bundle_dir: Path, overwrite: bool) -> None:
         ) from error
     if not os.access(parent, os.W_OK | os.X_OK):
         raise InputError(f"the output folder {parent} is not writable; choose another --out")
-    if not bundle_dir.exists():
+    if not bundle_dir.exists() and not bundle_dir.is_symlink():
         return
     if not overwrite:
         raise InputError(f"{bundle_dir} exists already; pass --overwrite to replace it, or choose another --out")
-    if not (bundle_dir / MANIFEST_NAME).is_file():
+    if bundle_dir.is_symlink() or not _was_written_here(bundle_dir):
         raise InputError(f"{bundle_dir} exists and is no bundle, so it is not replaced; choose another --out")
+
+
+def _was_written_here(bundle_dir: Path) -> bool:
+    """Whether a folder is a bundle of ours, damaged or not."""
+    path = bundle_dir / MANIFEST_NAME
+    return path.is_file() and BUNDLE_KIND.encode() in path.read_bytes()
 
 
 @contextmanager
 def staged(bundle_dir: Path) -> Iterator[Path]:
     """A temporary sibling to write into; it becomes `bundle_dir` when the block ends well, and is gone otherwise."""
     _sweep_dead_staging(bundle_dir.parent)
-    staging = bundle_dir.with_name(f".{bundle_dir.name}.{os.getpid()}.tmp")
+    staging = bundle_dir.with_name(f".{bundle_dir.name}.{os.getpid()}.{_STAGING_SUFFIX}")
     staging.mkdir()
     try:
         yield staging
@@ -56,11 +63,11 @@ def _publish(staging: Path, bundle_dir: Path) -> None:
     if not bundle_dir.exists():
         staging.rename(bundle_dir)
         return
-    replaced = bundle_dir.with_name(f".{bundle_dir.name}.replaced.{os.getpid()}.tmp")
+    replaced = bundle_dir.with_name(f".{bundle_dir.name}.replaced.{os.getpid()}.{_STAGING_SUFFIX}")
     bundle_dir.rename(replaced)
     try:
         staging.rename(bundle_dir)
-    except OSError:
+    except BaseException:
         replaced.rename(bundle_dir)
         raise
     shutil.rmtree(replaced, ignore_errors=True)
@@ -68,7 +75,7 @@ def _publish(staging: Path, bundle_dir: Path) -> None:
 
 def _sweep_dead_staging(parent: Path) -> None:
     """Remove what a killed run left; a replaced bundle whose successor never came goes back to its place."""
-    for path in parent.glob(".*.tmp"):
+    for path in parent.glob(f".*.{_STAGING_SUFFIX}"):
         match = _STAGING.fullmatch(path.name)
         if match is None or _is_alive(int(match["pid"])):
             continue
@@ -125,7 +132,7 @@ def read_manifest(bundle_dir: Path) -> Manifest:
         content = json.loads(path.read_bytes())
     except (OSError, ValueError) as error:
         raise GateError(f"{path} is not readable JSON ({error}); export the bundle again") from error
-    if not isinstance(content, dict) or content.get("kind") != "icd-mobile bundle":
+    if not isinstance(content, dict) or content.get("kind") != BUNDLE_KIND:
         raise InputError(f"{bundle_dir} is no bundle: its {MANIFEST_NAME} was not written by python -m export")
     version = content.get("schema_version")
     if isinstance(version, int) and version > SCHEMA_VERSION:
@@ -146,13 +153,8 @@ def check_files(bundle_dir: Path, manifest: Manifest) -> None:
     """
     listed = {entry.path: entry for entry in manifest.files}
     for name in (*listed, manifest.model_path):
-        pure = PurePosixPath(name)
-        if (
-            pure.is_absolute()
-            or ".." in pure.parts
-            or not (bundle_dir / name).resolve().is_relative_to(bundle_dir.resolve())
-        ):
-            raise GateError(f"{bundle_dir}: '{name}' leads outside the bundle; do not use it")
+        if not _is_inside(bundle_dir, name):
+            raise GateError(f"{bundle_dir}: {name!r} leads outside the bundle; do not use it")
     for name, entry in listed.items():
         path = bundle_dir / name
         if not path.is_file():
@@ -165,6 +167,16 @@ def check_files(bundle_dir: Path, manifest: Manifest) -> None:
         is_file = path.is_symlink() or not path.is_dir()
         if is_file and name not in listed and name not in {MANIFEST_NAME, MANIFEST_HASH_NAME}:
             raise GateError(f"{bundle_dir}: {name} is not in the manifest; remove it or export the bundle again")
+
+
+def _is_inside(bundle_dir: Path, name: str) -> bool:
+    pure = PurePosixPath(name)
+    if pure.is_absolute() or ".." in pure.parts:
+        return False
+    try:
+        return (bundle_dir / name).resolve(strict=False).is_relative_to(bundle_dir.resolve())
+    except (OSError, RuntimeError, ValueError):  # a loop of links, a NUL
+        return False
 
 
 def _check_manifest_hash(bundle_dir: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import cycle, islice
 from pathlib import Path
@@ -17,6 +18,7 @@ from distill.sample import calibration_photos
 
 MAX_IMAGES = 32
 NUM_VIEWS = 64
+MAX_SIDE_PX = 1024
 _SEED = 2021
 
 
@@ -41,7 +43,7 @@ def calibration_set(folder: Path | None, size_px: int) -> CalibrationSet:
         InputError: the folder is missing, empty, or holds no image that can be read.
     """
     if folder is None:
-        images = [photo.image for photo in calibration_photos()]
+        images = [_reduced(photo.image) for photo in calibration_photos()]
         skipped: list[str] = []
         source = "embedded sample: calibration photographs and edited copies"
     else:
@@ -51,14 +53,19 @@ def calibration_set(folder: Path | None, size_px: int) -> CalibrationSet:
     return CalibrationSet(source, views, len(images), hashlib.sha256(views.tobytes()).hexdigest(), tuple(skipped))
 
 
-def _views(images: list[Image.Image]) -> list[Image.Image]:
+def _reduced(image: Image.Image) -> Image.Image:
+    """At most 1024 px a side: 32 photographs of a phone would fill the memory."""
+    image.thumbnail((MAX_SIDE_PX, MAX_SIDE_PX))
+    return image
+
+
+def _views(images: list[Image.Image]) -> Iterator[Image.Image]:
     rng = np.random.default_rng(_SEED)
-    views = list(images)
+    yield from images
     for index in islice(cycle(range(len(images))), max(0, NUM_VIEWS - len(images))):
         other = images[(index + 1) % len(images)]
         edited, _ = apply_chain(images[index], rng, other, num_edits=int(rng.integers(1, 4)))
-        views.append(edited)
-    return views
+        yield edited
 
 
 def _read_folder(folder: Path) -> tuple[list[Image.Image], list[str]]:
@@ -72,14 +79,15 @@ def _read_folder(folder: Path) -> tuple[list[Image.Image], list[str]]:
         ) from error
     if not paths:
         raise InputError(f"--calibration folder {folder} holds no images; put some tens of photographs there")
-    step = max(1, len(paths) // MAX_IMAGES)
+    step = -(-len(paths) // MAX_IMAGES)
+    spread = [path for start in range(step) for path in paths[start::step]]  # evenly first, then the gaps between
     images: list[Image.Image] = []
     skipped: list[str] = []
-    for path in paths[::step]:
+    for path in spread:
         if len(images) == MAX_IMAGES:
             break
         try:
-            images.append(read_rgb(path))
+            images.append(_reduced(read_rgb(path)))
         except UnreadableImageError:
             skipped.append(str(path.relative_to(folder)))
     if not images:

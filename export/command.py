@@ -53,6 +53,8 @@ def run_export(
 ) -> int:
     """Export and print; the exit code is 0 where every artifact is ok, 1 where one is not."""
     jobs = plan_jobs(targets, precisions)
+    if calibration_dir is not None and not any(precision == "int8" for _, precision in jobs):
+        raise InputError("--calibration is for int8, and no int8 was asked for; add --precision int8, or leave it out")
     checkpoint = open_student(student)
     with os.fdopen(terminal(), "w") as stream:
         console = Console(file=stream)
@@ -127,7 +129,8 @@ def _cosines(parity: Parity | None) -> str:
 def _why(outcome: Outcome) -> str:
     parity = outcome.parity
     if outcome.state == "exported but failed its check" and parity is not None:
-        return f"{outcome.state}: least cosine {parity.cosine_min:.6f}, needed {parity.bar_cosine_min}"
+        least = f"least cosine {parity.cosine_min:.6f}, needed {parity.bar_cosine_min}"
+        return f"{outcome.state}: {least} ({parity.reason})"
     if outcome.state == "failed":
         return f"failed: {outcome.reason}"
     return f"exported; parity not measured: {outcome.reason}"

@@ -8,6 +8,7 @@ import pydantic
 
 SCHEMA_VERSION = 1  # 1: first
 MANIFEST_NAME = "manifest.json"
+BUNDLE_KIND = "icd-mobile bundle"
 
 Evidence = Literal["measured", "reference", "published", "not measured"]
 
@@ -81,7 +82,7 @@ class Parity(_Strict):
 
 
 class Accuracy(_Strict):
-    """Retrieval on a named dataset, measured on the artifact; filled by `bench`."""
+    """Retrieval on a named dataset, measured on the artifact. An export does not measure it: a bench record does."""
 
     evidence: Evidence
     dataset: str | None = None
@@ -101,10 +102,10 @@ class Manifest(_Strict):
 
     schema_version: int = SCHEMA_VERSION
     kind: Literal["icd-mobile bundle"] = "icd-mobile bundle"
-    name: str
+    name: str = pydantic.Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")  # it becomes a file name
     state: Literal["ok", "exported but failed its check"]
     target: str
-    precision: str
+    precision: str = pydantic.Field(pattern=r"^(fp32|fp16|int8)$")
     created_utc: str
     model_path: str
     model_bytes: int

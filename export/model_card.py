@@ -8,6 +8,7 @@ CARD_NAME = "README.md"
 
 _HOW_TO_RUN = {
     "torchscript": """```python
+torch.backends.quantized.engine = "onednn"  # int8 on x86; on ARM leave the default, qnnpack
 module = torch.jit.load("{model}").eval()
 descriptor = module(pixels)  # (1, 3, {size}, {size}) float32 0..255 -> (1, {dim})
 ```""",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +13,12 @@ from distill.errors import OutsideError
 from distill.preprocessing import Pixels
 from export.golden import Descriptors
 from export.manifest import Parity
-from export.runtimes import RUNTIMES
+from export.runtimes import RUNTIMES, why_no_runtime
 
 # Least cosine on any golden image. int8 is judged by micro-AP (bench); its bar only catches a broken graph.
 COSINE_MIN_BARS = {"fp32": 0.9999, "fp16": 0.999, "int8": 0.9}
 # The same artifact on another machine: the same graph, other kernels.
 RERUN_COSINE_MIN_BARS = {"fp32": 0.9999, "fp16": 0.999, "int8": 0.98}
-NO_RUNTIME = {"coreml": "Core ML runs on Apple systems only"}
 
 
 def run_artifact(target: str, model_path: Path, pixels: Pixels) -> Descriptors:
@@ -27,19 +28,33 @@ def run_artifact(target: str, model_path: Path, pixels: Pixels) -> Descriptors:
         OutsideError: the target's runtime does not run here.
     """
     if target not in RUNTIMES:
-        raise OutsideError(NO_RUNTIME[target])
+        raise OutsideError(why_no_runtime(target))
     module_name, package = RUNTIMES[target]
     try:
         runtime = importlib.import_module(f"export.runtimes.{module_name}")
     except ImportError as error:
         raise OutsideError(f"{package} is not installed: pip install {package}") from error
-    session = runtime.load(model_path, 1)
-    descriptors = []
-    for image in pixels:
-        session.feed(image)
-        session.invoke()
-        descriptors.append(session.read())
+    with _torch_settings_kept():
+        session = runtime.load(model_path, 1)
+        descriptors = []
+        for image in pixels:
+            session.feed(image)
+            session.invoke()
+            descriptors.append(session.read())
     return np.stack(descriptors)
+
+
+@contextmanager
+def _torch_settings_kept() -> Iterator[None]:
+    """A runtime file sets PyTorch's threads and int8 engine for its process; here that process goes on exporting."""
+    import torch
+
+    num_threads, engine = torch.get_num_threads(), torch.backends.quantized.engine
+    try:
+        yield
+    finally:
+        torch.set_num_threads(num_threads)
+        torch.backends.quantized.engine = engine
 
 
 def cosines(left: Descriptors, right: Descriptors) -> Descriptors:

@@ -14,6 +14,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
+
 from distill.checkpoint import Checkpoint
 from distill.errors import InputError, OutsideError
 from distill.preprocessing import RESIZE_FILTER
@@ -32,7 +34,7 @@ from export.manifest import (
 from export.model_card import CARD_NAME, model_card
 from export.parity import measure_parity, run_artifact
 from export.pixels import PixelStudent
-from export.quiet import output_to
+from export.quiet import interruptible, output_to
 from export.targets import TARGETS, Exported, ExportRequest, load_exporter
 
 if TYPE_CHECKING:
@@ -154,26 +156,28 @@ def _fill_bundle(plan: ExportPlan, target_name: str, precision: str, name: str, 
     target = TARGETS[target_name]
     model_path = folder / target.model_name
     card = plan.checkpoint.card
-    plan.progress(name, "converting")
-    exported = load_exporter(target)(
-        ExportRequest(
-            student=plan.student,
-            card=card,
-            precision=precision,
-            calibration=lambda: plan.calibration,
-            quantized_trunk=lambda: plan.quantized_trunk,
-            metadata=_metadata(plan.checkpoint, target_name, precision),
-            model_path=model_path,
-        )
+    golden = plan.golden  # what the checkpoint gives, before a converter has had the student in its hands
+    request = ExportRequest(
+        student=plan.student,
+        card=card,
+        precision=precision,
+        calibration=lambda: plan.calibration,
+        quantized_trunk=lambda: plan.quantized_trunk,
+        metadata=_metadata(plan.checkpoint, target_name, precision),
+        model_path=model_path,
     )
+    plan.progress(name, "converting")
+    with interruptible():
+        exported = load_exporter(target)(request)
     plan.progress(name, "running the golden images")
     try:
-        artifact = run_artifact(target_name, model_path, plan.golden.pixels)
+        artifact = run_artifact(target_name, model_path, golden.pixels)
         reason = f"run here, {platform.machine()}"
     except OutsideError as error:
         artifact, reason = None, str(error)
-    parity = measure_parity(plan.golden.expected, artifact, precision, reason)
-    write_golden(plan.golden, folder / GOLDEN_DIR, artifact)
+    parity = measure_parity(golden.expected, artifact, precision, reason)
+    finite = artifact is not None and np.isfinite(artifact).all()
+    write_golden(golden, folder / GOLDEN_DIR, artifact if finite else None)  # JSON has no NaN
     plan.progress(name, "writing the bundle")
     manifest = _manifest(plan, target_name, precision, name, exported, parity, folder)
     (folder / CARD_NAME).write_text(model_card(manifest))
@@ -240,7 +244,14 @@ def _manifest(
         quantization=Quantization(recipe=exported.recipe, float_parts=exported.float_parts, calibration=calibration),
         parity=parity,
         accuracy=Accuracy(evidence="not measured"),
-        tools={package: importlib.metadata.version(package) for package in ("icd-mobile", *TARGETS[target].packages)},
+        tools={package: _version(package) for package in ("icd-mobile", *TARGETS[target].packages)},
         licence=card.licence,
         files=(),
     )
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:  # a variant under another name, such as onnxruntime-gpu
+        return "not measured"

@@ -13,6 +13,7 @@ from export.quantized_trunk import RECIPE
 from export.targets import EXACT, FLOAT_ENDS, Exported, ExportRequest, descriptor_output, pixel_input
 
 METADATA_FILE = "icd_mobile.json"
+_WRITTEN_BY_THE_WRITER = frozenset({"version", "byteorder", ".data/version", ".data/serialization_id"})
 _MIN_HALF_ELEMENTS = 256  # smaller constants are biases and scales; halving them saves nothing
 
 
@@ -31,7 +32,7 @@ def export_torchscript(request: ExportRequest) -> Exported:
     extra_files = {METADATA_FILE: json.dumps(request.metadata)}
     content = io.BytesIO()  # given a path, libtorch aborts the process when the disk is full
     torch.jit.save(module, content, _extra_files=extra_files)
-    request.model_path.write_bytes(content.getvalue())
+    request.model_path.write_bytes(_without_traces(content))
     return Exported(
         recipe,
         float_parts,
@@ -45,6 +46,19 @@ def _trace(student: PixelStudent, size_px: int) -> torch.jit.ScriptModule:
         traced = torch.jit.trace(student, torch.zeros(1, 3, size_px, size_px), check_trace=False)
         frozen: torch.jit.ScriptModule = torch.jit.freeze(traced)
     return frozen
+
+
+def _without_traces(content: io.BytesIO) -> bytes:
+    """Drop the archive's debug records: they hold stack traces, with this machine's paths in them."""
+    stripped = io.BytesIO()
+    reader = torch._C.PyTorchFileReader(io.BytesIO(content.getvalue()))
+    writer = torch._C.PyTorchFileWriter(stripped)
+    for name in reader.get_all_records():
+        if not name.endswith(".debug_pkl") and name not in _WRITTEN_BY_THE_WRITER:
+            record = reader.get_record(name)
+            writer.write_record(name, record, len(record))
+    writer.write_end_of_file()
+    return stripped.getvalue()
 
 
 def _store_weights_as_half(module: torch.jit.ScriptModule) -> None:

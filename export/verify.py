@@ -50,6 +50,10 @@ def verify_bundle(bundle_dir: Path) -> Verified:
             artifact = run_artifact(manifest.target, bundle_dir / manifest.model_path, pixels)
     except OutsideError as error:
         not_run = str(error)
+    except Exception as error:
+        first_line = (str(error).strip().splitlines() or [""])[0]
+        problem = f"{type(error).__name__}: {first_line[:160]}"
+        raise GateError(f"{bundle_dir}: the artifact does not run here ({problem}); do not ship it") from error
     else:
         cosine_min = float(cosines(expected, artifact).min())
         bar = RERUN_COSINE_MIN_BARS[manifest.precision]

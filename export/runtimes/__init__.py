@@ -33,3 +33,11 @@ RUNTIMES: dict[str, tuple[str, str]] = {
     "tflite": ("litert", "ai-edge-litert"),
     "executorch": ("executorch", "executorch"),
 }
+
+# Why a target's artifacts are not run on this computer.
+NO_RUNTIME: dict[str, str] = {"coreml": "Core ML runs on Apple systems only"}
+
+
+def why_no_runtime(target: str) -> str:
+    """The reason that stands where a figure would."""
+    return NO_RUNTIME.get(target, f"no runtime for '{target}' here")

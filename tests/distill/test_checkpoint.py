@@ -181,7 +181,7 @@ def test_open_student_suggests_the_closest_shipped_name() -> None:
 
 
 def test_the_shipped_student_is_small_complete_and_honest() -> None:
-    path = checkpoint.SHIPPED_DIR / f"{checkpoint.DEFAULT_STUDENT}.safetensors"
+    path = checkpoint.SHIPPED_DIR / "default.safetensors"
     assert path.stat().st_size < 1_000_000
     card = load_checkpoint(path).card
     assert (card.student, card.descriptor_dim, card.trunk, card.trunk_inside) == (

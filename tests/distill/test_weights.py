@@ -144,10 +144,10 @@ class _Malicious:
 def test_code_in_a_pickle_is_refused_and_not_run(tmp_path: Path) -> None:
     proof, path = tmp_path / "code-was-run", tmp_path / "weights.pth"
     torch.save({"state_dict": _Malicious(proof)}, path)
-    with pytest.raises(InputError, match="not a readable weights file"):
+    with pytest.raises(InputError, match="holds pickled code, which is never run"):
         read_state_dict(path)
     path.write_bytes(pickle.dumps(_Malicious(proof)))
-    with pytest.raises(InputError, match="not a readable weights file"):
+    with pytest.raises(InputError, match="holds pickled code, which is never run"):
         read_state_dict(path)
     assert not proof.exists()
 

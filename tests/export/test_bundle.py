@@ -44,7 +44,7 @@ def test_it_takes_the_place_of_an_older_one(tmp_path: Path) -> None:
 
 
 def test_what_a_killed_run_left_is_swept_and_a_live_run_is_left_alone(tmp_path: Path) -> None:
-    dead, live = tmp_path / f".bundle.{_dead_pid()}.tmp", tmp_path / ".other.1.tmp"
+    dead, live = tmp_path / f".bundle.{_dead_pid()}.icd-mobile-staging", tmp_path / ".other.1.icd-mobile-staging"
     dead.mkdir()
     live.mkdir()
     with staged(tmp_path / "bundle"):
@@ -52,8 +52,31 @@ def test_what_a_killed_run_left_is_swept_and_a_live_run_is_left_alone(tmp_path: 
         assert live.exists()
 
 
+@pytest.mark.parametrize("name", [".cache.20240101.tmp", ".x.99999999999999999999.icd-mobile-staging"])
+def test_what_another_program_left_is_not_swept(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).mkdir()
+    with staged(tmp_path / "bundle"):
+        assert (tmp_path / name).is_dir()
+
+
+@pytest.mark.parametrize("manifest", [None, '{"name": "a web app"}'])
+def test_a_folder_that_is_no_bundle_is_not_to_be_overwritten(tmp_path: Path, manifest: str | None) -> None:
+    folder = tmp_path / "bundle"
+    folder.mkdir()
+    if manifest is not None:
+        (folder / "manifest.json").write_text(manifest)
+    with pytest.raises(InputError, match="is no bundle, so it is not replaced"):
+        check_can_write(folder, overwrite=True)
+
+
+def test_a_link_to_a_bundle_is_not_to_be_overwritten(tmp_path: Path, bundle: Path) -> None:
+    (tmp_path / "link").symlink_to(bundle)
+    with pytest.raises(InputError, match="is not replaced"):
+        check_can_write(tmp_path / "link", overwrite=True)
+
+
 def test_a_bundle_moved_aside_by_a_run_that_was_then_killed_goes_back(tmp_path: Path) -> None:
-    aside = tmp_path / f".lost.replaced.{_dead_pid()}.tmp"
+    aside = tmp_path / f".lost.replaced.{_dead_pid()}.icd-mobile-staging"
     aside.mkdir()
     (aside / "model").write_text("old")
     with staged(tmp_path / "bundle"):

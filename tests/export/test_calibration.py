@@ -38,6 +38,20 @@ def test_a_folder_gives_at_most_32_images_and_edited_copies_of_them(photos: Path
     assert sum(changed) >= 0.9 * len(copies)  # a stretch may vanish in the squeeze to a square
 
 
+def test_a_few_more_files_than_needed_are_still_spread_over_the_folder(photos: Path) -> None:
+    """Of 40 files every second comes first, then the gaps from the start: the last one is among them."""
+    first = calibration_set(photos, 64).sha256
+    (photos / "38.png").unlink()
+    assert calibration_set(photos, 64).sha256 != first
+
+
+def test_where_half_of_a_folder_is_corrupt_the_other_half_is_used(photos: Path) -> None:
+    for index in range(0, 40, 2):
+        (photos / f"{index:02d}.png").write_bytes(b"cut")
+    calibration = calibration_set(photos, 64)
+    assert (calibration.num_images, len(calibration.skipped)) == (20, 20)
+
+
 def test_an_unreadable_image_is_passed_over_for_the_next(photos: Path) -> None:
     (photos / "00.png").write_bytes(b"cut")
     calibration = calibration_set(photos, 64)

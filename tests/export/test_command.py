@@ -144,11 +144,18 @@ def _start_slow_export(out: Path, checkpoint: Path) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     deadline = time.monotonic() + 120
-    while not list(out.glob(".*.tmp")):
+    while not list(out.glob(".*.icd-mobile-staging")):
         assert started.poll() is None, started.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.05)
     return started
+
+
+def test_calibration_without_an_int8_job_is_wrong_use(run_export, tmp_path: Path, tiny_checkpoint: Path) -> None:
+    done = run_export(
+        "--target", "onnx", "--precision", "fp32", "--student", tiny_checkpoint, "--calibration", tmp_path
+    )
+    assert "--calibration is for int8" in one_line(done, 2)
 
 
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGKILL])
@@ -166,11 +173,11 @@ def test_stopping_in_mid_export_leaves_the_old_bundle_and_the_next_run_cleans_up
     if stop == signal.SIGINT:
         assert started.returncode == 130
         assert stderr.strip().splitlines()[-1].startswith("error: interrupted")
-        assert not list(out.glob(".*.tmp"))
+        assert not list(out.glob(".*.icd-mobile-staging"))
     assert {path.name: path.read_bytes() for path in old.iterdir() if path.is_file()} == before
     done = run_export("--target", "torchscript", "--precision", "fp32", "--student", tiny_checkpoint, "--out", out)
     assert done.returncode == 0, done.stderr
-    assert not list(out.glob(".*.tmp"))
+    assert not list(out.glob(".*.icd-mobile-staging"))
 
 
 @pytest.mark.parametrize("target", TARGETS)

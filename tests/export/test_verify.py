@@ -56,6 +56,12 @@ def _link_out(bundle: Path) -> str:
     return "README.md"
 
 
+def _loop(bundle: Path) -> str:
+    (bundle / "README.md").unlink()
+    (bundle / "README.md").symlink_to("README.md")
+    return "README.md"
+
+
 def _edit_manifest(bundle: Path) -> str:
     path = bundle / "manifest.json"
     path.write_text(path.read_text().replace('"licence": "MIT"', '"licence": "GPL"'))
@@ -69,7 +75,9 @@ def _cut_manifest(bundle: Path) -> str:
 
 
 @pytest.mark.parametrize(
-    "damage", [_change, _remove, _add, _add_link, _link_out, _edit_manifest, _cut_manifest], ids=lambda f: f.__name__
+    "damage",
+    [_change, _remove, _add, _add_link, _link_out, _loop, _edit_manifest, _cut_manifest],
+    ids=lambda f: f.__name__,
 )
 def test_a_changed_bundle_fails_and_the_file_is_named(bundle: Path, damage: Callable[[Path], str]) -> None:
     name = damage(bundle)
@@ -79,14 +87,32 @@ def test_a_changed_bundle_fails_and_the_file_is_named(bundle: Path, damage: Call
     assert raised.value.exit_code == 1
 
 
-@pytest.mark.parametrize("path", ["../secret.txt", "/etc/hostname", "golden/../../secret.txt"])
+@pytest.mark.parametrize("path", ["../secret.txt", "/etc/hostname", "golden/../../secret.txt", "nul\0"])
 def test_a_path_that_leads_outside_is_refused_by_name(bundle: Path, path: str) -> None:
     manifest = Manifest.model_validate_json((bundle / "manifest.json").read_text())
     moved = manifest.files[0].model_copy(update={"path": path})
     write_manifest(bundle, manifest.model_copy(update={"files": (moved, *manifest.files[1:])}))
     with pytest.raises(GateError, match="leads outside") as raised:
         verify_bundle(bundle)
-    assert path in str(raised.value)
+    assert repr(path) in str(raised.value)
+
+
+def test_a_golden_path_that_leads_outside_is_refused(bundle: Path) -> None:
+    path = bundle / "golden" / "descriptors.json"
+    golden = json.loads(path.read_text())
+    golden["images"][0]["pixels"] = "../../outside.png"
+    path.write_text(json.dumps(golden))
+    _rehash(bundle)
+    with pytest.raises(GateError, match="leads outside"):
+        verify_bundle(bundle)
+
+
+def test_a_model_that_the_runtime_refuses_fails(bundle: Path) -> None:
+    path = bundle / "model.torchscript.pt"
+    path.write_bytes(path.read_bytes()[:1000])
+    _rehash(bundle)
+    with pytest.raises(GateError, match="does not run here"):
+        verify_bundle(bundle)
 
 
 def test_golden_images_that_give_other_descriptors_fail(bundle: Path) -> None:
