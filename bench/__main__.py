@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,7 +18,13 @@ from distill.cli import one_line_errors
 if TYPE_CHECKING:
     from bench.records import Record
 
-app = typer.Typer(add_completion=False, help="Measure bundles on a device, and report what each costs and detects.")
+TERMINATED = 128 + signal.SIGTERM  # as shells have it
+
+app = typer.Typer(
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Measure bundles on a device, and report what each costs and detects.",
+)
 AsJson = Annotated[bool, typer.Option("--json", help="One object on standard output, nothing else there.")]
 
 
@@ -41,7 +51,7 @@ def run(
     out: Annotated[Path, typer.Option(help="Folder for the records.")] = Path("artifacts/records"),
     as_json: AsJson = False,
 ) -> None:
-    with one_line_errors(DeviceError):
+    with _sigterm_cleans_up(), one_line_errors(DeviceError):
         from bench.latency import find_preset
         from bench.run import RunPlan, run_bench
         from bench.screen import Screen
@@ -98,6 +108,20 @@ def report(
             typer.echo(f"Recommended on {found.device}: {found.recommendation}")
             typer.echo(f"Report: {found.html_path} (also {found.markdown_path.name} and {found.csv_path.name})")
         typer.echo("\nNext: open the HTML file in a browser.")
+
+
+@contextmanager
+def _sigterm_cleans_up() -> Iterator[None]:
+    """Let SIGTERM unwind the stack, so that the worker is ended and the device's folder removed."""
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        raise SystemExit(TERMINATED)
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _plain_rows(records: list[Record]) -> list[dict[str, object]]:

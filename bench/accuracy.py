@@ -5,12 +5,28 @@ from __future__ import annotations
 import numpy as np
 
 from bench.datasets import Dataset
-from bench.micro_ap import Candidates, bootstrap_interval, detection, matches, recall_at_k
+from bench.micro_ap import Candidates, Ints, bootstrap_interval, detection, matches, recall_at_k
 from bench.records import Accuracy, BaselineInfo
 from bench.search import Descriptors, nearest
 from distill.errors import InputError
 
 CANDIDATES_PER_QUERY = 10
+
+
+def readable_images(dataset: Dataset, unreadable: tuple[int, ...]) -> tuple[Ints, Ints]:
+    """Indexes of the queries and of the references that could be read.
+
+    Raises:
+        InputError: none on one side.
+    """
+    readable = np.ones(len(dataset.images), dtype=bool)
+    readable[list(unreadable)] = False
+    queries = np.flatnonzero(readable[: len(dataset.queries)])
+    references = np.flatnonzero(readable[len(dataset.queries) :])
+    for images, kind in ((queries, "query"), (references, "reference")):
+        if not len(images):
+            raise InputError(f"{dataset.folder} has no readable {kind}; see the names above, and replace these files")
+    return queries, references
 
 
 def judge(
@@ -23,13 +39,8 @@ def judge(
     Raises:
         InputError: descriptors that are not finite or not of unit length, or no readable image on one side.
     """
-    readable = np.ones(len(dataset.images), dtype=bool)
-    readable[list(unreadable)] = False
+    queries, references = readable_images(dataset, unreadable)
     num_queries = len(dataset.queries)
-    queries = np.flatnonzero(readable[:num_queries])
-    references = np.flatnonzero(readable[num_queries:])
-    if not len(queries) or not len(references):
-        raise InputError(f"{dataset.folder} has no readable query or no readable reference; see the names above")
     found = nearest(descriptors[queries], descriptors[num_queries + references], CANDIDATES_PER_QUERY)
     candidates = Candidates(queries[found.queries], references[found.references], found.scores)
     is_match = matches(candidates, dataset.pairs)

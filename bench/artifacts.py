@@ -10,9 +10,7 @@ from bench.records import BASELINE_TARGET, ArtifactInfo
 from distill.errors import InputError
 from export.bundle import check_files, read_manifest
 from export.manifest import MANIFEST_NAME, Manifest
-from export.runtimes import RUNTIMES
-
-NO_RUNTIME = {"coreml": "Core ML runs on Apple systems only"}
+from export.runtimes import RUNTIMES, why_no_runtime
 
 
 @dataclass(frozen=True)
@@ -34,7 +32,8 @@ def find_bundles(paths: list[Path]) -> list[Path]:
     """
     bundles: list[Path] = []
     for path in paths:
-        inside = sorted(manifest.parent for manifest in path.glob(f"*/{MANIFEST_NAME}"))
+        # A hidden folder is an export that is still at work, or that was killed.
+        inside = sorted(m.parent for m in path.glob(f"*/{MANIFEST_NAME}") if not m.parent.name.startswith("."))
         found = [path] if (path / MANIFEST_NAME).is_file() else inside
         if not found:
             raise InputError(f"no bundle in {path}; make one: python -m export --target onnx")
@@ -58,7 +57,7 @@ def bundle_artifact(bundle_dir: Path) -> Artifact:
         model_path=bundle_dir / manifest.model_path,
         runtime_path=runtimes_dir / f"{module}.py" if module else None,
         install=f"pip install {package}",
-        not_measured="" if module else NO_RUNTIME.get(manifest.target, f"no runtime for '{manifest.target}' here"),
+        not_measured="" if module else why_no_runtime(manifest.target),
     )
 
 

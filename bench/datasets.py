@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import PIL
 
 from bench.micro_ap import Ints
 from distill.errors import InputError
@@ -34,6 +35,7 @@ class Dataset:
     queries: tuple[Path, ...]
     references: tuple[Path, ...]
     pairs: Ints
+    edits: dict[str, str]  # query id -> how it was made; empty without an edits.csv
     sha256: str  # over every name and byte that the figures depend on
 
     @property
@@ -54,7 +56,8 @@ def read_dataset(folder: Path) -> Dataset:
     """Read a folder in the layout above.
 
     Raises:
-        InputError: a part is missing or empty, two files share an id, or the ground truth names an unknown id.
+        InputError: a part is missing or empty, two files share an id, a CSV is broken, or the ground truth names an
+            unknown id or a pair twice.
     """
     for part in ("references", "queries", GROUND_TRUTH_NAME):
         if not (folder / part).exists():
@@ -69,6 +72,7 @@ def read_dataset(folder: Path) -> Dataset:
         queries=tuple(queries.values()),
         references=tuple(references.values()),
         pairs=pairs,
+        edits=_read_edits(folder / EDITS_NAME),
         sha256=_content_sha256(folder, [folder / GROUND_TRUTH_NAME, *queries.values(), *references.values()]),
     )
 
@@ -88,14 +92,17 @@ def read_csv(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
     """Rows of a CSV with exactly these columns; a byte-order mark and CRLF are fine.
 
     Raises:
-        InputError: another header, or a row of another width.
+        InputError: not UTF-8, not CSV, another header, or a row of another width.
     """
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.DictReader(file, restkey="", restval=None)
-        header = tuple(reader.fieldnames or ())
-        if header != columns:
-            raise InputError(f"{path} needs the header '{','.join(columns)}', got '{','.join(header)}'")
-        rows = list(reader)
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file, restkey="", restval=None, strict=True)
+            header = tuple(reader.fieldnames or ())
+            rows = list(reader)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path} is not a CSV in UTF-8 ({error}); save it anew as one") from error
+    if header != columns:
+        raise InputError(f"{path} needs the header '{','.join(columns)}', got '{','.join(header)}'")
     for number, row in enumerate(rows, start=2):
         if "" in row or None in row.values():
             raise InputError(f"{path} row {number} does not have {len(columns)} columns")
@@ -103,18 +110,28 @@ def read_csv(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
 
 
 def _read_pairs(path: Path, queries: dict[str, int], references: dict[str, int]) -> Ints:
-    pairs = []
+    rows: dict[tuple[int, int], int] = {}
     for number, row in enumerate(read_csv(path, ("query_id", "reference_id")), start=2):
         query, reference = row["query_id"], row["reference_id"]
         if query not in queries:
             raise InputError(f"{path} row {number}: no query '{query}' in queries/")
         if reference and reference not in references:
             raise InputError(f"{path} row {number}: no reference '{reference}' in references/")
-        if reference:
-            pairs.append((queries[query], references[reference]))
-    if not pairs:
+        if not reference:
+            continue
+        pair = queries[query], references[reference]
+        if pair in rows:
+            raise InputError(f"{path} row {number} repeats the pair {query},{reference} of row {rows[pair]}; remove it")
+        rows[pair] = number
+    if not rows:
         raise InputError(f"{path} names no matching pair; micro-AP needs at least one")
-    return np.array(pairs, dtype=np.int64)
+    return np.array(list(rows), dtype=np.int64)
+
+
+def _read_edits(path: Path) -> dict[str, str]:
+    if not path.is_file():
+        return {}
+    return {row["query_id"]: row["edits"] for row in read_csv(path, ("query_id", "edits"))}
 
 
 def _content_sha256(folder: Path, paths: list[Path]) -> str:
@@ -128,11 +145,11 @@ def _content_sha256(folder: Path, paths: list[Path]) -> str:
 def pixels_of(
     dataset: Dataset, size_px: int, cache_dir: Path, on_image: Callable[[int, int], None] | None = None
 ) -> PixelFile:
-    """Preprocess every image once; the result is cached by content hash and size.
+    """Preprocess every image once; the result is cached by content hash, size and Pillow version.
 
     `on_image` is called with the number done and the number of all.
     """
-    path = cache_dir / f"{dataset.sha256[:16]}-{size_px}px.npy"
+    path = cache_dir / f"{dataset.sha256[:16]}-{size_px}px-pillow-{PIL.__version__}.npy"
     sidecar = path.with_suffix(".json")
     if path.is_file() and sidecar.is_file():
         return PixelFile(path, tuple(json.loads(sidecar.read_text(encoding="utf-8"))["unreadable"]))

@@ -5,16 +5,19 @@ from __future__ import annotations
 import base64
 from io import BytesIO
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import pydantic
 
-from bench.datasets import EDITS_NAME, Dataset, read_csv
+from bench.datasets import Dataset
+from bench.files import write_whole
 from distill.errors import InputError
 from distill.preprocessing import UnreadableImageError, read_rgb
 
 NUM_EXAMPLES = 12
 LONG_SIDE_PX = 200
+Base64 = Annotated[str, pydantic.StringConstraints(pattern=r"^[A-Za-z0-9+/]+={0,2}$")]  # safe inside HTML
 
 
 class Example(pydantic.BaseModel):
@@ -22,8 +25,8 @@ class Example(pydantic.BaseModel):
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
 
-    query_jpeg: str
-    reference_jpeg: str
+    query_jpeg: Base64
+    reference_jpeg: Base64
     caption: str
 
 
@@ -42,12 +45,6 @@ def write_examples(dataset: Dataset, folder: Path) -> None:
     path = _path(folder, dataset.sha256)
     if path.is_file():
         return
-    edits_path = dataset.folder / EDITS_NAME
-    edits = (
-        {row["query_id"]: row["edits"] for row in read_csv(edits_path, ("query_id", "edits"))}
-        if (edits_path.is_file())
-        else {}
-    )
     chosen = np.unique(np.linspace(0, len(dataset.pairs) - 1, NUM_EXAMPLES).round().astype(int))
     pairs = []
     for query, reference in dataset.pairs[chosen]:
@@ -56,10 +53,11 @@ def write_examples(dataset: Dataset, folder: Path) -> None:
             pair = (_thumbnail(query_path), _thumbnail(dataset.references[reference]))
         except UnreadableImageError:
             continue
-        pairs.append(Example(query_jpeg=pair[0], reference_jpeg=pair[1], caption=edits.get(query_path.stem, "")))
-    folder.mkdir(parents=True, exist_ok=True)
+        pairs.append(
+            Example(query_jpeg=pair[0], reference_jpeg=pair[1], caption=dataset.edits.get(query_path.stem, ""))
+        )
     examples = Examples(dataset=dataset.name, dataset_sha256=dataset.sha256, pairs=tuple(pairs))
-    path.write_text(examples.model_dump_json(), encoding="utf-8")
+    write_whole(path, examples.model_dump_json())
 
 
 def read_examples(folder: Path, dataset_sha256: str) -> Examples | None:

@@ -34,7 +34,7 @@ ROUND_S = 1.0
 MIN_RUNS, MAX_RUNS = 20, 2000
 TOOL_LIMIT_S = 600.0
 
-app = typer.Typer(add_completion=False)
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 @dataclass(frozen=True)
@@ -90,12 +90,15 @@ def bare_onnx_ms(model: Path, num_threads: int, num_runs: int) -> float:
 
 
 def _run_tool(arguments: list[str]) -> str:
-    done = subprocess.run(
-        [sys.executable, "-P", *arguments], capture_output=True, text=True, timeout=TOOL_LIMIT_S, check=False
-    )
+    command = [sys.executable, "-P", *arguments]
+    name = f"the comparison tool {arguments[0]} {arguments[1]}"
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=TOOL_LIMIT_S, check=False)
+    except subprocess.TimeoutExpired as error:
+        raise OutsideError(f"{name} ran past its limit of {TOOL_LIMIT_S:g} s; run again on an idle machine") from error
     if done.returncode != 0:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        raise OutsideError(f"the comparison tool {arguments[0]} {arguments[1]} failed: {last}")
+        raise OutsideError(f"{name} failed: {last}")
     return done.stdout
 
 

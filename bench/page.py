@@ -12,7 +12,8 @@ from bench.examples import Examples
 from bench.recommend import Recommendation, recommend
 from bench.records import Record
 from bench.scatter import scatter_chart
-from bench.table import COLUMNS, NOT_MEASURED, Row, make_row
+from bench.setting import common_setting
+from bench.table import COLUMNS, NOT_MEASURED, Row, make_rows
 from bench.words import LEGEND, describe_device, describe_run, notes_by_text
 
 _STATE_CLASSES = {"ok": "state", "exported but failed its check": "state unchecked", "failed": "state failed"}
@@ -21,12 +22,13 @@ _LONG_FACT = 80  # characters; a longer one takes a line of its own
 
 def render_page(records: Sequence[Record], examples: Examples | None) -> str:
     """The whole page for the records of one device."""
-    rows = [make_row(record) for record in records]
-    chosen = recommend(records)
-    device = escape(records[0].device.name)
+    setting = common_setting(records)
+    rows = make_rows(records, setting)
+    chosen = recommend(setting.alike(records))
+    device = escape(setting.device.name)
     sections = [
         f"<h1>Copy detection on {device}</h1>",
-        _facts(describe_device(records[0].device) + describe_run(records)),
+        _facts(describe_device(setting.device) + describe_run(records)),
         _answer(chosen),
         "<h2>Artifacts</h2>",
         _table(records, rows, chosen),
@@ -35,7 +37,7 @@ def render_page(records: Sequence[Record], examples: Examples | None) -> str:
         _charts(rows),
         "<h2>Latency over time</h2>",
         "<p class='soft'>Every inference in order, from zero to the slowest; the dashed line is the median.</p>",
-        _traces(records),
+        _traces(records, rows),
         _examples(examples),
         "<h2>How to read this</h2>",
         f"<ul class='soft'>{''.join(f'<li>{_bold(line)}</li>' for line in LEGEND)}</ul>",
@@ -107,14 +109,14 @@ def _charts(rows: Sequence[Row]) -> str:
     return f"<div class='charts'>{''.join(_figure(*figure) for figure in figures)}</div>"
 
 
-def _traces(records: Sequence[Record]) -> str:
+def _traces(records: Sequence[Record], rows: Sequence[Row]) -> str:
     figures = "".join(
         _figure(
-            f"{record.artifact.target} {record.artifact.precision}",
+            row.label,
             f"up to {max(record.latency.samples_ns) / 1e6:.1f} ms",
             trace_chart(record.latency.samples_ns),
         )
-        for record in records
+        for record, row in zip(records, rows, strict=True)
         if record.latency
     )
     return f"<div class='traces'>{figures}</div>"

@@ -5,13 +5,13 @@ Statistics are computed when a record is read; only the report rounds.
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 import pydantic
 
+from bench.files import write_whole
 from bench.latency import Preset
 from devices.base import DeviceFacts
 from distill.errors import InputError
@@ -22,6 +22,9 @@ RECORD_SUFFIX = ".record.json"
 BASELINE_TARGET = "pytorch"  # the student itself, in eager mode
 PASSES = ("load", "latency", "memory", "accuracy")
 State = Literal["ok", "exported but failed its check", "failed"]
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
+FileName = Annotated[str, pydantic.StringConstraints(pattern=NAME_PATTERN)]  # becomes part of a path
+Sha256 = Annotated[str, pydantic.StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 
 class _Strict(pydantic.BaseModel):
@@ -31,7 +34,7 @@ class _Strict(pydantic.BaseModel):
 class ArtifactInfo(_Strict):
     """What was measured: the bundle's facts, or the baseline's."""
 
-    name: str
+    name: FileName
     target: str
     precision: str
     state: Literal["ok", "exported but failed its check"]
@@ -94,7 +97,7 @@ class Accuracy(_Strict):
 
     evidence: Evidence = "measured"
     dataset: str
-    dataset_sha256: str
+    dataset_sha256: Sha256
     num_references: int
     num_queries: int
     num_positives: int
@@ -128,6 +131,13 @@ class Record(_Strict):
     accuracy: Accuracy | None = None
     not_measured: dict[str, str]
     failure: str | None = None
+
+    @pydantic.field_validator("device")
+    @classmethod
+    def _device_name_is_a_file_name(cls, device: DeviceFacts) -> DeviceFacts:
+        if not re.fullmatch(NAME_PATTERN, device.name):
+            raise ValueError(f"device name {device.name!r} does not match {NAME_PATTERN}")
+        return device
 
     @pydantic.model_validator(mode="after")
     def _each_pass_is_told(self) -> Self:
@@ -168,16 +178,10 @@ def write_record(record: Record, folder: Path) -> Path:
         InputError: the folder cannot be written.
     """
     path = folder / record_name(record)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(record.model_dump_json(), encoding="utf-8")
-        temporary.replace(path)
+        write_whole(path, record.model_dump_json())
     except OSError as error:
         raise InputError(f"cannot write {path} ({error.strerror}); choose another --out") from error
-    finally:
-        if folder.is_dir():
-            temporary.unlink(missing_ok=True)
     return path
 
 
@@ -207,17 +211,39 @@ def _why_refused(text: str, error: pydantic.ValidationError) -> str:
 
 
 def read_records(folder: Path) -> list[Record]:
-    """The newest record of each (device, artifact, thread count) in a folder, sorted by these.
+    """The newest record of each (device, artifact, dataset, thread count) in a folder, sorted by these.
+
+    A device counts with all its facts and an artifact with its model's hash: two computers are both called "host".
 
     Raises:
         InputError: no record there, or one that cannot be read.
     """
-    newest: dict[tuple[str, str, int], Record] = {}
+    newest: dict[tuple[str, ...], Record] = {}
     for path in sorted(folder.glob(f"*{RECORD_SUFFIX}")):
         record = read_record(path)
-        key = (record.device.name, record.artifact.name, record.num_threads)
+        key = _identity(record)
         if key not in newest or newest[key].created_utc <= record.created_utc:
             newest[key] = record
     if not newest:
         raise InputError(f"no record in {folder}; make some: python -m bench run")
-    return [newest[key] for key in sorted(newest)]
+    found = [newest[key] for key in sorted(newest)]
+    return [record for record in found if not _is_outdated(record, found)]
+
+
+def _identity(record: Record) -> tuple[str, ...]:
+    """What a later record must share with this one to take its place."""
+    return (
+        record.device.name,
+        record.artifact.name,
+        f"{record.num_threads:03d}",
+        record.artifact.model_sha256,
+        repr(record.device),
+        record.accuracy.dataset_sha256 if record.accuracy else "",
+    )
+
+
+def _is_outdated(record: Record, others: list[Record]) -> bool:
+    """Whether a run that came to no micro-AP, and so names no dataset, was followed by a later one."""
+    return record.accuracy is None and any(
+        other.created_utc > record.created_utc and _identity(other)[:-1] == _identity(record)[:-1] for other in others
+    )

@@ -11,10 +11,12 @@ from itertools import groupby
 from pathlib import Path
 
 from bench.examples import read_examples
+from bench.files import write_whole
 from bench.page import render_page
 from bench.recommend import recommend
 from bench.records import Record, read_records
-from bench.table import COLUMNS, NOT_MEASURED, Row, make_row
+from bench.setting import common_setting
+from bench.table import COLUMNS, NOT_MEASURED, Row, make_row, make_rows
 from bench.words import LEGEND, describe_device, describe_run, notes_by_text
 from distill.errors import InputError
 
@@ -45,19 +47,19 @@ def write_reports(records_dir: Path, out_dir: Path) -> list[Report]:
 
 def _write(device: str, records: list[Record], records_dir: Path, out_dir: Path) -> Report:
     ordered = sorted(records, key=_reading_order)
-    dataset = next((record.accuracy.dataset_sha256 for record in ordered if record.accuracy), "")
+    setting = common_setting(ordered)
+    dataset = setting.accuracy.dataset_sha256 if setting.accuracy else ""
     report = Report(
         device=device,
         html_path=out_dir / f"{device}.html",
         markdown_path=out_dir / f"{device}.md",
         csv_path=out_dir / f"{device}.csv",
-        recommendation=recommend(ordered).sentence,
+        recommendation=recommend(setting.alike(ordered)).sentence,
     )
     try:
-        out_dir.mkdir(parents=True, exist_ok=True)
-        report.html_path.write_text(render_page(ordered, read_examples(records_dir, dataset)), encoding="utf-8")
-        report.markdown_path.write_text(render_markdown(ordered), encoding="utf-8")
-        report.csv_path.write_text(render_csv([make_row(record) for record in ordered]), encoding="utf-8")
+        write_whole(report.html_path, render_page(ordered, read_examples(records_dir, dataset)))
+        write_whole(report.markdown_path, render_markdown(ordered))
+        write_whole(report.csv_path, render_csv(make_rows(ordered, setting)))
     except OSError as error:
         raise InputError(f"cannot write the report in {out_dir} ({error.strerror}); choose another --out") from error
     return report
@@ -71,15 +73,16 @@ def _reading_order(record: Record) -> tuple[bool, float, str]:
 
 def render_markdown(records: Sequence[Record]) -> str:
     """The report as Markdown: device, conclusion, table, notes and legend."""
-    rows = [make_row(record) for record in records]
+    setting = common_setting(records)
+    rows = make_rows(records, setting)
     titles = [f"{column.title} ({column.unit})" if column.unit else column.title for column in COLUMNS]
     lines = [
-        f"# icd-mobile on {records[0].device.name}",
+        f"# icd-mobile on {setting.device.name}",
         "",
-        *(f"- {title}: {text}" for title, text in describe_device(records[0].device)),
+        *(f"- {title}: {text}" for title, text in describe_device(setting.device)),
         *(f"- {title}: {text}" for title, text in describe_run(records)),
         "",
-        f"**Recommended on this device.** {recommend(records).sentence}",
+        f"**Recommended on this device.** {recommend(setting.alike(records)).sentence}",
         "",
         _markdown_row(titles),
         _markdown_row(["---:" if column.numeric else "---" for column in COLUMNS]),

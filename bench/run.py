@@ -6,6 +6,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.accuracy import readable_images
 from bench.artifacts import Artifact, baseline_artifact, bundle_artifact, find_bundles
 from bench.datasets import Dataset, PixelFile, pixels_of, read_dataset
 from bench.examples import write_examples
@@ -15,6 +16,7 @@ from bench.records import BaselineInfo, Record, write_record
 from bench.sample import build_sample
 from bench.screen import Screen
 from devices.base import Device, open_device
+from distill.errors import InputError
 
 SAMPLE = "sample"
 NO_BASELINE = "none"
@@ -74,7 +76,7 @@ def run_bench(plan: RunPlan, screen: Screen) -> list[tuple[Record, Path]]:
 
 
 def _prepare(plan: RunPlan, sizes_px: set[int], screen: Screen) -> tuple[Dataset, dict[int, PixelFile]]:
-    """The dataset, and its pixels at each input size."""
+    """The dataset, and its pixels at each input size; the folder for the records is there afterwards."""
     if plan.dataset == SAMPLE:
         folder = build_sample(
             plan.datasets_dir, lambda done, total: screen.preparing("making the sample (once)", done, total)
@@ -82,11 +84,21 @@ def _prepare(plan: RunPlan, sizes_px: set[int], screen: Screen) -> tuple[Dataset
     else:
         folder = Path(plan.dataset)
     dataset = read_dataset(folder)
+    _make_folder(plan.records_dir)
     cache_dir = plan.datasets_dir / PIXELS_FOLDER
     pixels = {
         size: pixels_of(dataset, size, cache_dir, lambda done, total: screen.preparing("preprocessing", done, total))
         for size in sorted(sizes_px)
     }
-    for index in next(iter(pixels.values())).unreadable:
+    unreadable = next(iter(pixels.values())).unreadable
+    for index in unreadable:
         screen.warn(f"{dataset.images[index]} cannot be read and is left out")
+    readable_images(dataset, unreadable)
     return dataset, pixels
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot write {folder} ({error.strerror}); choose another --out") from error

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 
 from bench.latency import percentile, validity_flags
 from bench.records import BASELINE_TARGET, PASSES, Record
+from bench.setting import Setting
 
 NOT_MEASURED = "not measured"
 
@@ -40,6 +41,7 @@ class Row:
     parity_cosine_min: float | None
     parity_evidence: str
     notes: tuple[str, ...]
+    repeat: int = 1  # 2 for the second row of the same target and precision, and so on
 
     @property
     def is_baseline(self) -> bool:
@@ -48,8 +50,13 @@ class Row:
 
     @property
     def label(self) -> str:
-        """Target and precision."""
-        return f"{self.target} {self.precision}"
+        """Target and precision, and which of the rows that share them."""
+        return f"{self.target} {self.marked_precision}"
+
+    @property
+    def marked_precision(self) -> str:
+        """The precision, numbered from the second row of its target on."""
+        return self.precision if self.repeat == 1 else f"{self.precision} ({self.repeat})"
 
 
 def make_row(record: Record) -> Row:
@@ -82,6 +89,24 @@ def make_row(record: Record) -> Row:
         parity_evidence=record.artifact.parity_evidence,
         notes=_notes(record),
     )
+
+
+def make_rows(records: Sequence[Record], setting: Setting) -> list[Row]:
+    """The rows of one report; what differs from its setting, and rows of one target and precision, are told apart."""
+    kinds = [(record.artifact.target, record.artifact.precision) for record in records]
+    rows = []
+    for index, (record, kind) in enumerate(zip(records, kinds, strict=True)):
+        row, notes = make_row(record), setting.differences(record)
+        if kinds.count(kind) > 1:
+            notes += (_origin(record),)
+        rows.append(replace(row, notes=row.notes + notes, repeat=1 + kinds[:index].count(kind)))
+    return rows
+
+
+def _origin(record: Record) -> str:
+    threads = "1 thread" if record.num_threads == 1 else f"{record.num_threads} threads"
+    artifact = record.artifact
+    return f"is {artifact.name} of {artifact.student} ({artifact.model_sha256[:8]}), {threads}, {record.created_utc}"
 
 
 def _median_ms(values_ns: Iterable[int]) -> float | None:
@@ -149,7 +174,7 @@ def _threshold(row: Row) -> str:
 
 COLUMNS = (
     Column("target", "", lambda row: row.target, numeric=False, in_terminal=False),
-    Column("precision", "", lambda row: row.precision, numeric=False, in_terminal=False),
+    Column("precision", "", lambda row: row.marked_precision, numeric=False, in_terminal=False),
     Column("state", "", lambda row: row.state, numeric=False),
     Column("size", "MB", lambda row: _megabytes(row.model_bytes)),
     Column("load", "ms", lambda row: _milliseconds(row.load_ms), in_terminal=False),

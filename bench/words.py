@@ -42,7 +42,7 @@ def describe_run(records: Sequence[Record]) -> list[tuple[str, str]]:
     """Titles and texts of how the figures were made, each that differs between records listed once."""
     accuracies = [record.accuracy for record in records if record.accuracy]
     datasets = {
-        f"{accuracy.dataset}: {accuracy.num_queries} queries ({accuracy.num_positives} with a match), "
+        f"{accuracy.dataset}: {accuracy.num_queries} queries ({accuracy.num_positives} matching pairs), "
         f"{accuracy.num_references} references, codec {accuracy.codec}, score normalisation "
         f"{accuracy.score_normalization}, {accuracy.k} candidates a query, resize {RESIZE_FILTER}"
         for accuracy in accuracies

@@ -168,9 +168,13 @@ def runtime_facts() -> dict[str, str]:
     """Which runtime this was; a runtime file that uses more than the CPU says so in `ACCELERATOR`."""
     module = sys.modules[RUNTIME_MODULE]
     package = str(module.PACKAGE)
+    try:
+        version = importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:  # another distribution brought it, such as onnxruntime-gpu
+        version = "not measured"
     return {
         "package": package,
-        "version": importlib.metadata.version(package),
+        "version": version,
         "accelerator": str(getattr(module, "ACCELERATOR", "cpu")),
     }
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(add_completion=False, help="What an artifact can be run on.")
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help="What an artifact can be run on.")
 
 
 @app.command(

@@ -111,7 +111,7 @@ def _wait(process: subprocess.Popen[str], script: str, timeout_s: float, on_line
     try:
         assert process.stdout is not None
         lines = _read_lines(process.stdout, on_line)
-        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # not reaped yet: its group's id stays its own
+        process.wait()  # it may have closed its output before its end
     finally:
         timer.cancel()
         _kill_group(process)
@@ -145,14 +145,22 @@ def _copy(source: Path, destination: Path) -> None:
     try:
         destination.parent.mkdir(parents=True, exist_ok=True)
         if source.is_dir():
-            shutil.copytree(source, destination, dirs_exist_ok=True)
-            return
-        shutil.copyfile(source, temporary)
+            shutil.copytree(source, temporary)
+            _remove(destination)  # a folder can only take the place of nothing
+        else:
+            shutil.copyfile(source, temporary)
         temporary.replace(destination)
     except OSError as error:
         raise DeviceError(f"cannot copy {source.name} to {destination}: {error.strerror or error}") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        _remove(temporary)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _first_line(path: Path) -> str:

@@ -32,7 +32,7 @@ class TrunkQuantizer(XNNPACKQuantizer):
     """XNNPACK's quantizer, with a convolution and the ReLU or ReLU6 after it observed as one op.
 
     As it comes, it observes the convolution's output before a ReLU6, so that the 8-bit range is spent on values the
-    clamp throws away: on the default student that alone takes the cosine to the float descriptor from 0.99 to 0.92.
+    clamp throws away (docs/decisions/0002-quantise-the-trunk-apart.md).
     """
 
     def annotate(self, model: GraphModule) -> GraphModule:

@@ -21,6 +21,21 @@ def test_bundle_and_folder_of_bundles_are_both_taken_once(new_bundle: NewBundle)
     assert find_bundles([second, first.parent]) == [second, first]
 
 
+def test_hidden_folder_of_an_unfinished_export_is_passed_over(new_bundle: NewBundle) -> None:
+    whole = new_bundle("a")
+    new_bundle("b").rename(whole.parent / ".b.123.tmp")
+    assert find_bundles([whole.parent]) == [whole]
+
+
+def test_bundle_whose_name_leads_elsewhere_is_refused(new_bundle: NewBundle) -> None:
+    bundle = new_bundle("a")
+    manifest = bundle / "manifest.json"
+    manifest.write_text(manifest.read_text().replace('"name": "a"', '"name": "../evil"', 1))
+    assert "../evil" in manifest.read_text()
+    with pytest.raises(InputError, match="damaged at 'name'"):
+        bundle_artifact(bundle)
+
+
 @pytest.mark.parametrize("make", [True, False])
 def test_path_without_bundles_says_how_to_make_one(tmp_path: Path, make: bool) -> None:
     if make:

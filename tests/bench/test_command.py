@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -109,3 +111,44 @@ def test_damaged_record_stops_the_report_by_name(new_record: NewRecord, tmp_path
     done = CliRunner().invoke(app, ["report", "--records", str(tmp_path), "--out", str(tmp_path / "out")])
     assert done.exit_code == 2
     assert path.name in done.stderr
+
+
+def test_terminated_run_leaves_no_worker_and_no_folder(bundle_dir: Path, dataset_dir: Path, tmp_path: Path) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    words = ["--bundle", str(bundle_dir), "--dataset", str(dataset_dir), "--baseline", "none"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "bench", "run", *words],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(REPOSITORY), "TMPDIR": str(temporary)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        wait_until(lambda: any(temporary.glob("icd-mobile-host-*/result.json")))  # the quick latency pass takes 10 s
+        workers = workers_in(temporary)
+        process.terminate()
+        assert process.wait(timeout=20) == 128 + 15
+    finally:
+        process.kill()
+        process.wait()
+    assert list(temporary.glob("[!.]*")) == []  # a runtime keeps a hidden file of its own
+    wait_until(lambda: not any(Path(f"/proc/{worker}/cwd").exists() for worker in workers))
+
+
+def workers_in(folder: Path) -> list[str]:
+    """Processes that work inside a folder; none where there is no /proc."""
+    found = []
+    for link in Path("/proc").glob("[0-9]*/cwd"):
+        with suppress(OSError):
+            if link.readlink().is_relative_to(folder):
+                found.append(link.parent.name)
+    return found
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    for _ in range(600):
+        if condition():
+            return
+        time.sleep(0.05)
+    pytest.fail("it did not happen within 30 s")

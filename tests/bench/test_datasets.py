@@ -56,11 +56,28 @@ def test_two_files_with_one_id_are_refused(own_dataset_dir: Path) -> None:
         ("query_id,reference_id\nq0\n", "row 2 does not have 2 columns"),
         ("query_id,reference_id\nq0,r0,extra\n", "row 2 does not have 2 columns"),
         ("query_id,reference_id\nq0,\n", "names no matching pair"),
+        ("query_id,reference_id\nq0,r0\nq1,r1\nq0,r0\n", "row 4 repeats the pair q0,r0 of row 2"),
+        ('query_id,reference_id\n"q0,r0\n', "is not a CSV in UTF-8"),
     ],
 )
 def test_bad_ground_truth_names_file_and_row(own_dataset_dir: Path, text: str, problem: str) -> None:
     (own_dataset_dir / "ground_truth.csv").write_text(text)
     with pytest.raises(InputError, match=f"ground_truth.csv.*{problem}"):
+        read_dataset(own_dataset_dir)
+
+
+def test_ground_truth_in_another_encoding_is_named(own_dataset_dir: Path) -> None:
+    (own_dataset_dir / "ground_truth.csv").write_bytes("query_id,reference_id\nqé,r0\n".encode("latin-1"))
+    with pytest.raises(InputError, match=r"ground_truth\.csv is not a CSV in UTF-8"):
+        read_dataset(own_dataset_dir)
+
+
+def test_edits_are_read_with_the_dataset_and_refused_with_another_header(own_dataset_dir: Path) -> None:
+    assert read_dataset(own_dataset_dir).edits == {}
+    (own_dataset_dir / "edits.csv").write_text("query_id,edits\nq0,crop\n")
+    assert read_dataset(own_dataset_dir).edits == {"q0": "crop"}
+    (own_dataset_dir / "edits.csv").write_text("query,edit\nq0,crop\n")
+    with pytest.raises(InputError, match=r"edits\.csv needs the header 'query_id,edits'"):
         read_dataset(own_dataset_dir)
 
 
@@ -87,6 +104,15 @@ def test_pixels_are_made_once_for_a_content_and_size(dataset_dir: Path, tmp_path
     assert pixels_of(dataset, 32, tmp_path) == first
     assert first.path.stat().st_mtime_ns == stamp
     assert pixels_of(dataset, 64, tmp_path).path != first.path
+
+
+def test_pixels_of_another_pillow_are_not_taken(
+    dataset_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = read_dataset(dataset_dir)
+    first = pixels_of(dataset, 32, tmp_path)
+    monkeypatch.setattr("PIL.__version__", "0.1")
+    assert pixels_of(dataset, 32, tmp_path).path != first.path
 
 
 def test_corrupt_image_is_told_and_left_black(own_dataset_dir: Path, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from bench import harness
 from bench.artifacts import bundle_artifact
 from bench.harness import Comparison, compare, describe, parse_litert_result
 from devices.base import open_device
@@ -36,3 +37,9 @@ def test_bare_loop_takes_turns_with_our_own_pass(bundle_dir: Path) -> None:
         comparison = compare(host, bundle_artifact(bundle_dir), num_threads=1, num_rounds=2, round_s=0.01)
     assert len(comparison.ours_ms) == len(comparison.theirs_ms) == 2
     assert min(*comparison.ours_ms, *comparison.theirs_ms) > 0
+
+
+def test_tool_past_its_limit_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(harness, "TOOL_LIMIT_S", 0.01)
+    with pytest.raises(OutsideError, match=r"bare_onnx\.py .* ran past its limit of 0\.01 s"):
+        harness.bare_onnx_ms(tmp_path / "model.onnx", num_threads=1, num_runs=1)

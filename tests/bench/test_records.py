@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pydantic
@@ -80,6 +81,47 @@ def test_newest_record_of_each_artifact_and_thread_count_is_read(new_record: New
     write_record(new_record(5.0, created_utc="2025-01-01T00:00:01Z", num_threads=4), tmp_path)
     found = read_records(tmp_path)
     assert [(record.num_threads, record.created_utc[:10]) for record in found] == [(1, "2025-01-03"), (4, "2025-01-01")]
+
+
+def test_other_model_dataset_or_computer_of_the_same_name_is_another_record(
+    new_record: NewRecord, tmp_path: Path
+) -> None:
+    first = new_record()
+    assert first.accuracy is not None
+    others = [
+        new_record(info={"model_sha256": "2" * 64}),
+        new_record(accuracy=first.accuracy.model_copy(update={"dataset_sha256": "e" * 64})),
+        new_record(device=replace(first.device, cpu="another")),
+    ]
+    for day, record in enumerate([first, *others], start=1):
+        write_record(record.model_copy(update={"created_utc": f"2025-01-0{day}T00:00:00Z"}), tmp_path)
+    assert len(read_records(tmp_path)) == 4
+
+
+def test_failed_run_is_forgotten_once_a_later_one_went_well(new_record: NewRecord, tmp_path: Path) -> None:
+    failed = new_record(accuracy=None, not_measured={"accuracy": "the run failed"}, failure="crashed")
+    write_record(failed, tmp_path)
+    write_record(new_record(created_utc="2025-01-03T00:00:00Z"), tmp_path)
+    assert [record.failure for record in read_records(tmp_path)] == [None]
+
+
+@pytest.mark.parametrize("name", ["../evil", "/evil", ".hidden", "a/b", "", "a b", "a\n"])
+def test_name_that_is_no_file_name_is_refused(new_record: NewRecord, tmp_path: Path, name: str) -> None:
+    path = write_record(new_record(), tmp_path)
+    content = json.loads(path.read_text())
+    for part in ("artifact", "device"):
+        path.write_text(json.dumps(content | {part: content[part] | {"name": name}}))
+        with pytest.raises(InputError, match=part):
+            read_record(path)
+
+
+def test_dataset_hash_that_is_no_hash_is_refused(new_record: NewRecord, tmp_path: Path) -> None:
+    path = write_record(new_record(), tmp_path)
+    content = json.loads(path.read_text())
+    content["accuracy"]["dataset_sha256"] = "../../evil"  # it names the file of the examples
+    path.write_text(json.dumps(content))
+    with pytest.raises(InputError, match="dataset_sha256"):
+        read_record(path)
 
 
 def test_folder_without_records_says_how_to_make_some(tmp_path: Path) -> None:

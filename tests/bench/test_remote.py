@@ -101,6 +101,14 @@ def test_descriptors_of_another_shape_are_refused(
         remote.embed(host, artifact, 1, pixel_file(tmp_path, 3), lambda _done, _total: None)
 
 
+def test_runtime_of_another_distribution_runs_without_a_version(
+    host: Device, scripted_artifact: ScriptedArtifact
+) -> None:
+    text = RUNTIME.format(invoke="pass").replace('"numpy"', '"brought-by-another"')
+    _, runtime = remote.cold_start(host, pushed(host, scripted_artifact(text)), num_threads=1)
+    assert (runtime.package, runtime.version) == ("brought-by-another", "not measured")
+
+
 def test_missing_runtime_says_how_to_install_it(host: Device, scripted_artifact: ScriptedArtifact) -> None:
     artifact = pushed(host, scripted_artifact("import no_such_runtime"))
     with pytest.raises(OutsideError, match="no_such_runtime is not installed on host: pip install fake"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from html.parser import HTMLParser
 from io import StringIO
 from pathlib import Path
@@ -18,7 +19,9 @@ from bench.page import render_page
 from bench.recommend import recommend
 from bench.records import PASSES, Record, write_record
 from bench.report import render_csv, render_markdown, write_reports
-from bench.table import COLUMNS, make_row
+from bench.setting import common_setting
+from bench.table import COLUMNS, make_row, make_rows
+from distill.errors import InputError
 
 NewRecord = Callable[..., Record]
 NOTHING = {"load": None, "latency": None, "memory": None, "accuracy": None}
@@ -101,6 +104,45 @@ def test_none_is_recommended_below_the_margin_and_the_nearest_is_named(new_recor
     assert "the nearest is onnx fp32 with 0.790" in chosen.sentence
 
 
+def test_unflagged_timing_is_recommended_before_a_faster_flagged_one(new_record: NewRecord) -> None:
+    flagged = new_record(4.0)  # 20 samples of 4 ms are 0.08 s where the preset wants 0.1 s
+    chosen = recommend([flagged, new_record(8.0)])
+    assert "fastest artifact of unflagged timing" in chosen.sentence
+    assert "p50 8.0 ms" in chosen.sentence
+    assert chosen.sentence.endswith("on 1 thread.")
+    alone = recommend([flagged])
+    assert alone.record is flagged
+    assert alone.sentence.endswith("on 1 thread (timing flagged: see the notes).")
+
+
+def test_row_from_another_computer_or_dataset_says_so_and_is_not_recommended(new_record: NewRecord) -> None:
+    newest = new_record(10.0, created_utc="2025-01-03T00:00:00Z")
+    accuracy = newest.accuracy
+    assert accuracy is not None
+    records = [
+        new_record(6.0, device=replace(newest.device, cpu="Other CPU")),
+        new_record(7.0, accuracy=accuracy.model_copy(update={"dataset": "mine", "dataset_sha256": "e" * 64})),
+        newest,
+    ]
+    setting = common_setting(records)
+    moved, rejudged, plain = ("; ".join(row.notes) for row in make_rows(records, setting))
+    assert "another device than the one named above (cpu Other CPU)" in moved
+    assert "judged on mine (eeeeeeee), the newest run on sample-v1 (dddddddd)" in rejudged
+    assert "another" not in plain
+    assert recommend(setting.alike(records)).record is newest
+    for text in (render_markdown(records), render_page(records, None)):
+        assert "cpu Other CPU" in text
+        assert "judged on mine" in text
+
+
+def test_rows_of_one_target_and_precision_are_told_apart(new_record: NewRecord) -> None:
+    records = [new_record(), new_record(info={"student": "other", "model_sha256": "2" * 64}), new_record(num_threads=4)]
+    rows = make_rows(records, common_setting(records))
+    assert [row.label for row in rows] == ["onnx fp32", "onnx fp32 (2)", "onnx fp32 (3)"]
+    assert "of other (22222222), 1 thread" in rows[1].notes[-1]
+    assert "4 threads" in rows[2].notes[-1]
+
+
 @pytest.mark.parametrize(
     "changes",
     [
@@ -139,7 +181,7 @@ def test_markdown_has_one_line_for_each_artifact(new_record: NewRecord) -> None:
     assert len({line.count("|") for line in lines}) == 1
     assert "**Recommended on this device.** tflite int8" in text
     assert "- coreml fp32: Core ML runs on Apple systems only" in text
-    assert "504 queries (360 with a match), 315 references, codec Flat, score normalisation none" in text
+    assert "504 queries (360 matching pairs), 315 references, codec Flat, score normalisation none" in text
 
 
 class Balance(HTMLParser):
@@ -174,9 +216,18 @@ def test_page_stands_alone_and_is_well_formed(new_record: NewRecord, dataset_dir
 
 
 def test_page_escapes_what_came_from_outside(new_record: NewRecord) -> None:
-    page = render_page([new_record(info={"name": "<script>x", "target": "<b>"}, failure="<i>no</i>")], None)
+    page = render_page([new_record(info={"precision": "<script>x", "target": "<b>"}, failure="<i>no</i>")], None)
     assert "<script>" not in page
     assert "<i>no" not in page
+
+
+def test_examples_that_are_not_base64_are_refused(dataset_dir: Path, tmp_path: Path) -> None:
+    dataset = read_dataset(dataset_dir)
+    write_examples(dataset, tmp_path)
+    (path,) = tmp_path.iterdir()
+    path.write_text(re.sub(r'"query_jpeg":"', "\\g<0>'><script>", path.read_text(), count=1))
+    with pytest.raises(InputError, match="is damaged"):
+        read_examples(tmp_path, dataset.sha256)
 
 
 def test_page_without_any_figure_still_says_so(new_record: NewRecord) -> None:

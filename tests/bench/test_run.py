@@ -125,3 +125,23 @@ def test_nothing_is_left_on_the_device_after_a_run(
     (tmp_path / "temporary").mkdir()
     run_bench(plan, Screen())
     assert list((tmp_path / "temporary").iterdir()) == []
+
+
+@pytest.mark.parametrize(("part", "kind"), [("queries", "query"), ("references", "reference")])
+def test_dataset_without_a_readable_image_stops_before_anything_is_measured(
+    plan: RunPlan, own_dataset_dir: Path, monkeypatch: pytest.MonkeyPatch, part: str, kind: str
+) -> None:
+    monkeypatch.setattr(run_module, "measure", lambda *_: pytest.fail("measured"))
+    for path in (own_dataset_dir / part).iterdir():
+        path.write_bytes(b"no picture")
+    with pytest.raises(InputError, match=f"no readable {kind}"):
+        run_bench(replace(plan, dataset=str(own_dataset_dir)), Screen())
+
+
+def test_record_folder_that_cannot_be_made_stops_before_anything_is_measured(
+    plan: RunPlan, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(run_module, "measure", lambda *_: pytest.fail("measured"))
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(InputError, match="choose another --out"):
+        run_bench(replace(plan, records_dir=tmp_path / "file" / "records"), Screen())

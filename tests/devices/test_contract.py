@@ -47,6 +47,16 @@ def test_pushed_folder_keeps_its_tree(device: Device, tmp_path: Path) -> None:
     assert (tmp_path / "back").read_bytes() == b"w"
 
 
+def test_second_push_of_a_folder_replaces_the_first(device: Device, tmp_path: Path) -> None:
+    for name in ("old", "new"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / f"{name}.bin").write_bytes(b"w")
+        device.push(tmp_path / name, "model")
+    device.pull("model/new.bin", tmp_path / "back")
+    with pytest.raises(DeviceError, match="no such file"):
+        device.pull("model/old.bin", tmp_path / "back")
+
+
 def test_second_push_replaces_the_first(device: Device, tmp_path: Path) -> None:
     for content in (b"first, longer", b"second"):
         (tmp_path / "sent").write_bytes(content)
@@ -107,6 +117,18 @@ def test_script_past_its_limit_is_ended_with_what_it_started(device: Device, tmp
     device.pull("child", tmp_path / "child")
     if device.facts().name == "host":
         assert_gone(int((tmp_path / "child").read_text()))
+
+
+def test_what_a_script_leaves_running_is_ended_with_it(device: Device, tmp_path: Path) -> None:
+    text = (
+        "import subprocess, sys\n"
+        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'], stdout=subprocess.DEVNULL)\n"
+        "print(child.pid)"
+    )
+    done = run(device, tmp_path, text)
+    assert done.returncode == 0
+    if device.facts().name == "host":
+        assert_gone(int(done.stdout))
 
 
 def assert_gone(pid: int) -> None:

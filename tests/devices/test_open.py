@@ -60,3 +60,11 @@ def test_command_lists_the_host_with_its_facts() -> None:
     found = json.loads(subprocess.run([*command, "--json"], capture_output=True, text=True, check=True).stdout)
     assert found["attached"]["host"]["kind"] == "computer"
     assert found["not_attached"] == {}
+
+
+def test_script_runs_where_python_has_no_waitid(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delattr("os.waitid", raising=False)  # macOS before Python 3.13
+    (tmp_path / "end.py").write_text("import sys; sys.exit(3)")
+    with open_device("host") as device:
+        device.push(tmp_path / "end.py", "end.py")
+        assert device.run("end.py", [], 30.0).returncode == 3
