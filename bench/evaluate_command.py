@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -54,6 +55,8 @@ def evaluate(
             others=bool(queries or references or training or write_predictions or beta or global_candidates)
             or codec != "Flat",
         )
+        if not math.isfinite(beta):
+            raise InputError(f"--beta needs a finite number, got {beta}; SSCD's evaluator uses 1.0")
         from bench.challenge_csv import read_ground_truth
         from bench.evaluate import Search, evaluate_descriptors, evaluate_predictions
 

@@ -62,7 +62,7 @@ def nearest_in_blocks(queries: Descriptors, blocks: Iterable[Descriptors], k: in
 def best_pairs(queries: Descriptors, blocks: Callable[[], Iterable[Descriptors]], limit: int) -> Candidates:
     """The `limit` pairs of largest inner product over all queries (Q, D) and references together, best first.
 
-    `blocks()` begins the references anew; the first block is read twice. A first bar comes from its own best pairs and
+    `blocks()` begins the references anew. A first bar comes from the best pairs of the first few thousand of them and
     can only be too low; each tile is then searched above the bar, which rises as better pairs are found.
 
     Raises:
@@ -71,7 +71,7 @@ def best_pairs(queries: Descriptors, blocks: Callable[[], Iterable[Descriptors]]
     import faiss
 
     queries = np.ascontiguousarray(queries, dtype=np.float32)
-    bar = _first_bar(queries, next(iter(blocks())), limit)
+    bar = _first_bar(queries, next(iter(blocks()))[:REFERENCE_TILE], limit)
     pool: list[Candidates] = []
     num_in_pool, start = 0, 0
     for block in blocks():
@@ -94,12 +94,12 @@ def best_pairs(queries: Descriptors, blocks: Callable[[], Iterable[Descriptors]]
     return _take(best, np.lexsort((best.references, best.queries, -best.scores)))
 
 
-def _first_bar(queries: Descriptors, block: Descriptors, limit: int) -> float:
-    """A score that at least `limit` pairs of this block exceed, or none at all where it cannot be told."""
+def _first_bar(queries: Descriptors, references: Descriptors, limit: int) -> float:
+    """A score that at least `limit` pairs with these references exceed; the lowest of all where they are too few."""
     per_query = -(-limit // len(queries))
-    if per_query > len(block):
+    if per_query > len(references):
         return -float(np.finfo(np.float32).max)
-    scores = nearest_in_blocks(queries, [block], per_query).scores
+    scores = nearest_in_blocks(queries, [references], per_query).scores
     return float(np.partition(scores, len(scores) - limit)[len(scores) - limit]) - ROUNDING
 
 

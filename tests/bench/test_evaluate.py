@@ -193,6 +193,7 @@ def test_ground_truth_of_matched_queries_alone_gives_the_same_micro_ap(files: Fi
         (["--queries", "q.h5", "--references", "r.h5", "--codec", "IVF64,Flat"], 2, "unknown codec 'IVF64,Flat'"),
         (["--queries", "q.h5", "--references", "r.h5", "--training", "r.h5", "--beta", "1"], 1, "300 of its 300 ids"),
         (["--queries", "q.h5", "--references", "r.h5", "--training", "renamed.h5", "--beta", "1"], 1, "descriptors"),
+        (["--queries", "q.h5", "--references", "r.h5", "--beta", "inf"], 2, "--beta needs a finite number"),
         (["--queries", "r.h5", "--references", "r.h5"], 2, "row 2: no query 'Q00000' in r.h5"),
         (["--queries", "q.h5", "--references", "q.h5"], 2, "row 2: no reference 'R000000' in q.h5"),
         (["--queries", "fewer.h5", "--references", "r.h5"], 2, "no query 'Q00030' in fewer.h5, nor 9 others"),
