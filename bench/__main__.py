@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bench import evaluate_command
 from devices.base import DeviceError
 from distill.cli import one_line_errors
 
@@ -108,6 +109,9 @@ def report(
             typer.echo(f"Recommended on {found.device}: {found.recommendation}")
             typer.echo(f"Report: {found.html_path} (also {found.markdown_path.name} and {found.csv_path.name})")
         typer.echo("\nNext: open the HTML file in a browser.")
+
+
+app.command(help=evaluate_command.HELP, epilog=evaluate_command.EXAMPLES)(evaluate_command.evaluate)
 
 
 @contextmanager

@@ -43,6 +43,7 @@ def test_run_then_report_with_json_prints_one_object_each(bundle_dir: Path, data
 
 def test_help_gives_examples(tmp_path: Path) -> None:
     assert "Example: python -m bench run" in command("run", "--help", folder=tmp_path).stdout
+    assert "Example: python -m bench evaluate" in command("evaluate", "--help", folder=tmp_path).stdout
     assert "Example: python -m bench report" in command("report", "--help", folder=tmp_path).stdout
 
 

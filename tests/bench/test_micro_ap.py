@@ -7,7 +7,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.micro_ap import Candidates, Detection, bootstrap_interval, detection, matches, recall_at_k
+from bench.mean_ap import mean_average_precision
+from bench.micro_ap import (
+    Candidates,
+    Detection,
+    accuracy_at_1,
+    bootstrap_interval,
+    detection,
+    matches,
+    recall_at_k,
+)
 from distill.errors import InputError
 
 
@@ -104,6 +113,48 @@ def test_recall_at_k_puts_a_tied_reference_last() -> None:
     assert recall_at_k(found, is_match, 3, k=2) == pytest.approx(2 / 3)
 
 
+def test_recall_at_k_counts_a_tie_in_full_against_each_of_its_matches() -> None:
+    # The query's two references tie: two candidates score as high as either, so neither is certain to be first.
+    found = candidates([(0, 0, 0.9), (0, 1, 0.9)])
+    truth = pairs((0, 0), (0, 1))
+    is_match = matches(found, truth)
+    assert (recall_at_k(found, is_match, 2, k=1), recall_at_k(found, is_match, 2, k=2)) == (0.0, 1.0)
+    assert accuracy_at_1(found, is_match, truth) == 1.0  # but whichever is first is a match
+
+
+def test_accuracy_at_1_is_over_the_queries_with_a_match() -> None:
+    # Query 0 right; 1 tied with a negative, so wrong; 2 not retrieved, so wrong; 3 has no match and does not count.
+    found = candidates([(0, 0, 0.9), (0, 5, 0.2), (1, 1, 0.7), (1, 5, 0.7), (3, 5, 0.8)])
+    truth = pairs((0, 0), (1, 1), (2, 2))
+    assert accuracy_at_1(found, matches(found, truth), truth) == pytest.approx(1 / 3)
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        # The only pair at 0-based rank 0, 1, 4: areas (1 + 1) / 2, (0 / 1 + 1 / 2) / 2, (0 / 4 + 1 / 5) / 2.
+        ([(0, 0, 0.9), (0, 7, 0.8)], 1.0),
+        ([(0, 7, 0.9), (0, 0, 0.8)], 0.25),
+        ([(0, 7, 0.9), (0, 8, 0.8), (0, 9, 0.7), (0, 6, 0.6), (0, 0, 0.5)], 0.1),
+        # Tied with a negative: rank 1. Not retrieved: nothing.
+        ([(0, 0, 0.9), (0, 7, 0.9)], 0.25),
+        ([(0, 7, 0.9)], 0.0),
+        ([], 0.0),
+    ],
+)
+def test_trapezoid_mean_ap_of_one_pair(rows: list[tuple[int, int, float]], expected: float) -> None:
+    found, truth = candidates(rows), pairs((0, 0))
+    assert mean_average_precision(found, matches(found, truth), truth) == pytest.approx(expected, abs=1e-15)
+
+
+def test_trapezoid_mean_ap_is_the_mean_over_queries_with_a_pair() -> None:
+    # Query 0: matches at ranks 0 and 2 of two pairs: ((1 + 1) / 2 + (1 / 2 + 2 / 3) / 2) / 2 = 19/24.
+    # Query 2: its pair at rank 1: 1/4. Query 1 has no pair. Mean (19/24 + 6/24) / 2 = 25/48.
+    found = candidates([(2, 9, 0.9), (0, 0, 0.9), (0, 7, 0.8), (1, 7, 0.95), (0, 1, 0.7), (2, 2, 0.3)])
+    truth = pairs((0, 0), (0, 1), (2, 2))
+    assert mean_average_precision(found, matches(found, truth), truth) == pytest.approx(25 / 48, abs=1e-15)
+
+
 def test_interval_holds_the_estimate_and_is_the_same_each_time() -> None:
     rng = np.random.default_rng(0)
     rows = [(query, reference, float(rng.random())) for query in range(40) for reference in range(5)]
@@ -166,3 +217,78 @@ def test_order_of_the_candidates_does_not_matter(case: tuple[list, set], random:
     shuffled = list(rows)
     random.shuffle(shuffled)
     assert judge(rows, pairs(*sorted(truth))) == judge(shuffled, pairs(*sorted(truth)))
+
+
+def ranks_by_definition(rows: list[tuple[int, int, float]], truth: set[tuple[int, int]], k: int) -> float:
+    """Recall@k pair by pair: how many candidates of the same query score at least as high."""
+    found = 0
+    for query, reference, score in rows:
+        if (query, reference) in truth:
+            found += sum(other == query and theirs >= score for other, _, theirs in rows) <= k
+    return found / len(truth)
+
+
+def mean_ap_by_definition(rows: list[tuple[int, int, float]], truth: set[tuple[int, int]]) -> float:
+    """The Holidays rule, query by query and rank by rank."""
+    areas = []
+    for query in {query for query, _ in truth}:
+        hits = sorted(
+            ((-score, (query, reference) in truth) for other, reference, score in rows if other == query),
+        )
+        area, found = 0.0, 0
+        for rank, (_, is_hit) in enumerate(hits):
+            if is_hit:
+                before = found / rank if rank else 1.0
+                found += 1
+                area += (before + found / (rank + 1)) / 2
+        areas.append(area / sum(other == query for other, _ in truth))
+    return sum(areas) / len(areas)
+
+
+@settings(max_examples=300, deadline=None)
+@given(cases())
+def test_ranks_in_a_query_agree_with_a_loop_over_the_definition(
+    case: tuple[list[tuple[int, int, float]], set[tuple[int, int]]],
+) -> None:
+    rows, truth = case
+    found, true_pairs = candidates(rows), pairs(*sorted(truth))
+    is_match = matches(found, true_pairs)
+    for k in (1, 2, 10):
+        expected = ranks_by_definition(rows, truth, k)
+        assert recall_at_k(found, is_match, len(truth), k) == pytest.approx(expected, abs=1e-12)
+    assert mean_average_precision(found, is_match, true_pairs) == pytest.approx(
+        mean_ap_by_definition(rows, truth), abs=1e-12
+    )
+    first_is_right = 0
+    for query in {query for query, _ in truth}:
+        own = sorted((-score, (query, reference) in truth) for other, reference, score in rows if other == query)
+        first_is_right += bool(own) and own[0][1]
+    assert accuracy_at_1(found, is_match, true_pairs) == pytest.approx(
+        first_is_right / len({query for query, _ in truth}), abs=1e-12
+    )
+
+
+@settings(max_examples=100, deadline=None)
+@given(cases())
+def test_candidates_that_come_sorted_give_the_same(
+    case: tuple[list[tuple[int, int, float]], set[tuple[int, int]]],
+) -> None:
+    rows, truth = case
+    in_order = sorted(rows, key=lambda row: -row[2])
+    assert judge(in_order, pairs(*sorted(truth))) == judge(rows, pairs(*sorted(truth)))
+
+
+def test_interval_is_that_of_queries_written_out_as_often_as_drawn() -> None:
+    """Each resample made by hand: a query drawn twice becomes two queries with the same candidates and pairs."""
+    rng = np.random.default_rng(3)
+    rows = [(q, r, float(rng.integers(0, 4)) / 4) for q in range(8) for r in range(4) if rng.random() < 0.7]
+    truth = {(q, int(rng.integers(0, 4))) for q in range(6)}
+    found, true_pairs = candidates(rows), pairs(*sorted(truth))
+    low, high = bootstrap_interval(found, matches(found, true_pairs), true_pairs, 8, num_resamples=50, seed=5)
+    draws, values = np.random.default_rng(5), []
+    for _ in range(50):
+        drawn = draws.integers(0, 8, 8)
+        copies = [(new, r, score) for new, old in enumerate(drawn) for q, r, score in rows if q == old]
+        copied_truth = {(new, r) for new, old in enumerate(drawn) for q, r in truth if q == old}
+        values.append(by_definition(copies, copied_truth)[0])
+    assert (low, high) == pytest.approx(tuple(np.percentile(values, [2.5, 97.5])), abs=1e-12)
