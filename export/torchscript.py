@@ -64,7 +64,7 @@ def _without_traces(content: io.BytesIO) -> bytes:
 def _store_weights_as_half(module: torch.jit.ScriptModule) -> None:
     """Swap each float32 weight of a frozen graph for a float16 one and a cast.
 
-    The executor folds the cast at load. Computing in float16 is far slower on CPUs (docs/decisions/0004-what-fp16-is.md).
+    The executor folds the cast at load. Computing in float16 is far slower (docs/decisions/0004-what-fp16-is.md).
     """
     graph: Any = module.graph  # its stub lacks most of what it can do
     for node in list(graph.findAllNodes("prim::Constant")):
