@@ -61,7 +61,7 @@ def _output_quantize(node: Node) -> Any:
 def _dequantized(argument: Any) -> Node | None:
     """The int8 value behind an argument that is a `dequantize`."""
     is_dequantize = isinstance(argument, Node) and argument.target == _DEQUANTIZE
-    return argument.args[0] if is_dequantize else None
+    return argument.args[0] if is_dequantize and argument.args[0].op != "get_attr" else None
 
 
 def _replace_matmul(
@@ -115,14 +115,26 @@ def _replace_add(graph_module: GraphModule, node: Node) -> None:
 
 def _use_quantized_tensors(graph_module: GraphModule, node: Node) -> None:
     """Swap the remaining decomposed pairs, which pass plain int8 around, for PyTorch's quantised tensors."""
+    given: Any = node.args
     with graph_module.graph.inserting_before(node):
         if node.target == _QUANTIZE:
-            given: Any = node.args
             arguments = (*given[:2], given[2] + _SIGNED_TO_UNSIGNED, torch.quint8)
             new = graph_module.graph.call_function(torch.quantize_per_tensor, arguments)
+        elif node.target == _DEQUANTIZE and given[0].op == "get_attr":
+            new = _float_constant(graph_module, node)
         elif node.target == _DEQUANTIZE:
             new = graph_module.graph.call_method("dequantize", (node.args[0],))
         else:
             return
     node.replace_all_uses_with(new)
     graph_module.graph.erase_node(node)
+
+
+def _float_constant(graph_module: GraphModule, node: Node) -> Node:
+    """A constant that was stored as plain int8 (ViT's position embedding), as the float32 it stands for."""
+    given: Any = node.args
+    stored, scale, zero_point = given[:3]
+    values = operator.attrgetter(stored.target)(graph_module)
+    name = f"float_{node.name}"
+    graph_module.register_buffer(name, (values.float() - zero_point) * scale)
+    return graph_module.graph.get_attr(name)
