@@ -217,7 +217,8 @@ def _manifest(
             skipped=used.skipped,
         )
     model_name = TARGETS[target].model_name
-    model_files = [file for file in list_files(folder) if Path(file.path).parts[0] == model_name]
+    model_path = folder / model_name  # a file, or Core ML's folder
+    model_files = [path for path in (model_path, *model_path.rglob("*")) if path.is_file()]
     return Manifest(
         name=name,
         state="exported but failed its check" if parity.passed is False else "ok",
@@ -225,7 +226,7 @@ def _manifest(
         precision=precision,
         created_utc=datetime.now(UTC).isoformat(timespec="seconds"),
         model_path=model_name,
-        model_bytes=sum(file.bytes for file in model_files),
+        model_bytes=sum(path.stat().st_size for path in model_files),
         inputs=exported.inputs,
         outputs=exported.outputs,
         pixels=PixelContract(size_px=card.input_size_px, resize=RESIZE_FILTER),
