@@ -22,7 +22,7 @@ def readable_images(dataset: Dataset, unreadable: tuple[int, ...]) -> tuple[Ints
     readable = np.ones(len(dataset.images), dtype=bool)
     readable[list(unreadable)] = False
     queries = np.flatnonzero(readable[: len(dataset.queries)])
-    references = np.flatnonzero(readable[len(dataset.queries) :])
+    references = np.flatnonzero(readable[len(dataset.queries) :][: len(dataset.references)])
     for images, kind in ((queries, "query"), (references, "reference")):
         if not len(images):
             raise InputError(f"{dataset.folder} has no readable {kind}; see the names above, and replace these files")
@@ -32,7 +32,7 @@ def readable_images(dataset: Dataset, unreadable: tuple[int, ...]) -> tuple[Ints
 def judge(
     descriptors: Descriptors, dataset: Dataset, unreadable: tuple[int, ...], baseline: BaselineInfo | None
 ) -> Accuracy:
-    """Search every query among the references, exactly, and score the candidates; `descriptors` is (Q + R, D).
+    """Search every query among the references, exactly, and score the candidates; `descriptors` is (Q + R + T, D).
 
     Unreadable images are left out of the search; the ground-truth pairs they belong to count as not found.
 

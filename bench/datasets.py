@@ -1,9 +1,10 @@
 """A dataset to judge copies on: a folder of references, queries and the pairs that match.
 
-    references/*.png|jpg|...   queries/*.png|jpg|...   ground_truth.csv
+    references/*.png|jpg|...   queries/*.png|jpg|...   ground_truth.csv   [training/*.png|jpg|...]
 
 `ground_truth.csv` has the columns `query_id,reference_id`; an id is a file name without its suffix, and an empty
-reference is a query without a match. `edits.csv` (`query_id,edits`), where there is one, says how each query was made.
+reference is a query without a match. `training/` holds pictures that are never judged: what score normalisation and
+whitening are fitted on. `edits.csv` (`query_id,edits`), where there is one, says how each query was made.
 """
 
 from __future__ import annotations
@@ -28,25 +29,26 @@ GROUND_TRUTH_NAME, EDITS_NAME = "ground_truth.csv", "edits.csv"
 
 @dataclass(frozen=True)
 class Dataset:
-    """Q queries and R references, and the ground-truth pairs (P, 2) as indexes into them."""
+    """Q queries, R references, T training images, and the ground-truth pairs (P, 2) as indexes into the first two."""
 
     name: str
     folder: Path
     queries: tuple[Path, ...]
     references: tuple[Path, ...]
+    training: tuple[Path, ...]
     pairs: Ints
     edits: dict[str, str]  # query id -> how it was made; empty without an edits.csv
     sha256: str  # over every name and byte that the figures depend on
 
     @property
     def images(self) -> tuple[Path, ...]:
-        """Queries, then references."""
-        return self.queries + self.references
+        """Queries, then references, then training images."""
+        return self.queries + self.references + self.training
 
 
 @dataclass(frozen=True)
 class PixelFile:
-    """A .npy of (Q + R, S, S, 3) uint8 in the order of `Dataset.images`, and those that could not be read (black)."""
+    """A .npy of (Q + R + T, S, S, 3) uint8 in the order of `Dataset.images`, and those that could not be read (black)."""
 
     path: Path
     unreadable: tuple[int, ...]
@@ -63,6 +65,7 @@ def read_dataset(folder: Path) -> Dataset:
         if not (folder / part).exists():
             raise InputError(f"{folder} has no {part}; a dataset is references/, queries/ and {GROUND_TRUTH_NAME}")
     queries, references = _images_by_id(folder / "queries"), _images_by_id(folder / "references")
+    training = _images_by_id(folder / "training") if (folder / "training").exists() else {}
     query_index = {name: index for index, name in enumerate(queries)}
     reference_index = {name: index for index, name in enumerate(references)}
     pairs = _read_pairs(folder / GROUND_TRUTH_NAME, query_index, reference_index)
@@ -71,9 +74,12 @@ def read_dataset(folder: Path) -> Dataset:
         folder=folder,
         queries=tuple(queries.values()),
         references=tuple(references.values()),
+        training=tuple(training.values()),
         pairs=pairs,
         edits=_read_edits(folder / EDITS_NAME),
-        sha256=_content_sha256(folder, [folder / GROUND_TRUTH_NAME, *queries.values(), *references.values()]),
+        sha256=_content_sha256(
+            folder, [folder / GROUND_TRUTH_NAME, *queries.values(), *references.values(), *training.values()]
+        ),
     )
 
 
