@@ -22,10 +22,12 @@ from pathlib import Path
 from typing import IO
 
 import numpy as np
+import PIL
 import pydantic
 
+from bench.datasets import Dataset
 from bench.files import write_synced
-from bench.records import FileName, RuntimeInfo, Sha256
+from bench.records import ArtifactInfo, FileName, RuntimeInfo, Sha256
 from bench.search import Descriptors
 from bench.skipped import SKIPPED_NAME, Skipped, read_skipped, write_skipped
 from distill.errors import InputError
@@ -60,6 +62,25 @@ class StoreKey(pydantic.BaseModel):
         """Device, hash of everything here, hash of the dataset."""
         whole = hashlib.sha256(self.model_dump_json().encode()).hexdigest()
         return f"{self.device}-{whole[:12]}-{self.dataset_sha256[:12]}"
+
+
+def store_key(
+    info: ArtifactInfo, dataset: Dataset, device: str, runtime: RuntimeInfo | None, shard_size: int = SHARD_SIZE
+) -> StoreKey:
+    """The key of an artifact's descriptors of all of a dataset's images, preprocessed by this process's Pillow."""
+    return StoreKey(
+        device=device,
+        artifact=info.name,
+        model_sha256=info.model_sha256,
+        dataset=dataset.name,
+        dataset_sha256=dataset.sha256,
+        input_size_px=info.input_size_px,
+        num_dims=info.descriptor_dim,
+        num_images=len(dataset.images),
+        shard_size=shard_size,
+        pillow_version=PIL.__version__,
+        runtime=runtime,
+    )
 
 
 @dataclass(frozen=True)
