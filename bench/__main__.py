@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -68,9 +69,10 @@ def run(
             typer.echo(json.dumps({"records": [str(path) for _, path in done], "rows": _plain_rows(records)}))
         else:
             _print_table(records)
-            again = " ".join(f"--bundle {path}" for path in plan.bundles)
-            typer.echo(f"\nNext:\n  python -m bench report --records {out}")
-            typer.echo(f"  python -m bench run {again} --preset full --out {out}")
+            again = [word for path in plan.bundles for word in ("--bundle", str(path))]
+            again += ["--dataset", dataset, "--preset", "full", "--out", str(out)]
+            typer.echo(f"\nNext:\n  {shlex.join(['python', '-m', 'bench', 'report', '--records', str(out)])}")
+            typer.echo(f"  {shlex.join(['python', '-m', 'bench', 'run', *again])}")
     raise typer.Exit(_exit_code(records))
 
 
