@@ -27,7 +27,7 @@ from bench.set_plan import SetPlan, Settings, check_settings, make_plan
 from distill.errors import InputError
 from distill.preprocessing import UnreadableImageError, read_rgb
 
-JPEG_QUALITY = 95  # a tenth of a PNG's bytes, and far above the quality of the `jpeg` edit: 3..30
+JPEG_QUALITY = 95  # a quarter of a PNG's bytes, and far above the quality of the `jpeg` edit: 3..30
 EDITED_AT = 2  # queries are edited at this many times the written size, so that a crop of them keeps some detail
 
 OnImage = Callable[[str, int, int], None]

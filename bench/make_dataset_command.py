@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -78,7 +79,8 @@ def make_dataset(
             f"{num['references']:,} references, {num['training']:,} training images, "
             f"{num['backgrounds']:,} backgrounds; {num['skipped']:,} skipped"
         )
-        typer.echo(f"\nNext: look at {out / PREVIEW_NAME}, then\n  python -m bench run --dataset {out} --preset smoke")
+        command = shlex.join(["python", "-m", "bench", "run", "--dataset", str(out), "--preset", "smoke"])
+        typer.echo(f"\nNext: look at {out / PREVIEW_NAME}, then\n  {command}")
 
 
 def _report_skipped(skipped: tuple[SkippedPhoto, ...], num_files: int) -> None:
