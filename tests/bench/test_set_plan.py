@@ -52,6 +52,14 @@ def test_a_query_names_the_reference_of_its_own_photograph_and_a_background_only
     assert len({query.seed for query in plan.queries}) == 100
 
 
+def test_the_number_of_a_query_does_not_tell_whether_it_has_a_match() -> None:
+    has_match = [bool(query.reference_id) for query in make_plan(photos(200), 0, Settings()).queries]
+    # 120 judged, 60 queries, 24 without a match: in random order each half of the numbers has about 12 of them.
+    halves = has_match[:30].count(False), has_match[30:].count(False)
+    assert sum(halves) == 24
+    assert min(halves) >= 6
+
+
 def test_more_queries_than_photographs_take_turns() -> None:
     # 10 photographs: 3 training, 1 background, 6 judged; 0.4 x 6 -> 2 without a match, so 4 with. 100 queries: 60 of
     # the 4, 15 each, and 40 of the 2, 20 each.
