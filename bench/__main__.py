@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import json
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
+import shlex
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench import evaluate_command
+from bench import evaluate_command, make_dataset_command
 from devices.base import DeviceError
-from distill.cli import one_line_errors
+from distill.cli import one_line_errors, sigterm_cleans_up
 
 if TYPE_CHECKING:
     from bench.records import Record
-
-TERMINATED = 128 + signal.SIGTERM  # as shells have it
 
 app = typer.Typer(
     add_completion=False,
@@ -52,7 +47,7 @@ def run(
     out: Annotated[Path, typer.Option(help="Folder for the records.")] = Path("artifacts/records"),
     as_json: AsJson = False,
 ) -> None:
-    with _sigterm_cleans_up(), one_line_errors(DeviceError):
+    with sigterm_cleans_up(), one_line_errors(DeviceError):
         from bench.latency import find_preset
         from bench.run import RunPlan, run_bench
         from bench.screen import Screen
@@ -74,9 +69,10 @@ def run(
             typer.echo(json.dumps({"records": [str(path) for _, path in done], "rows": _plain_rows(records)}))
         else:
             _print_table(records)
-            again = " ".join(f"--bundle {path}" for path in plan.bundles)
-            typer.echo(f"\nNext:\n  python -m bench report --records {out}")
-            typer.echo(f"  python -m bench run {again} --preset full --out {out}")
+            again = [word for path in plan.bundles for word in ("--bundle", str(path))]
+            again += ["--dataset", dataset, "--preset", "full", "--out", str(out)]
+            typer.echo(f"\nNext:\n  {shlex.join(['python', '-m', 'bench', 'report', '--records', str(out)])}")
+            typer.echo(f"  {shlex.join(['python', '-m', 'bench', 'run', *again])}")
     raise typer.Exit(_exit_code(records))
 
 
@@ -112,20 +108,7 @@ def report(
 
 
 app.command(help=evaluate_command.HELP, epilog=evaluate_command.EXAMPLES)(evaluate_command.evaluate)
-
-
-@contextmanager
-def _sigterm_cleans_up() -> Iterator[None]:
-    """Let SIGTERM unwind the stack, so that the worker is ended and the device's folder removed."""
-
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        raise SystemExit(TERMINATED)
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+app.command(help=make_dataset_command.HELP, epilog=make_dataset_command.EXAMPLES)(make_dataset_command.make_dataset)
 
 
 def _plain_rows(records: list[Record]) -> list[dict[str, object]]:

@@ -112,7 +112,7 @@ def write_ground_truth(path: Path, query_ids: Iterable[str], pairs: Iterable[tup
     references: dict[str, list[str]] = {query: [] for query in query_ids}
     for query, reference in pairs:
         references[query].append(reference)
-    _write(path, PAIR_COLUMNS, ((query, name) for query, names in references.items() for name in names or [""]))
+    write_csv(path, PAIR_COLUMNS, ((query, name) for query, names in references.items() for name in names or [""]))
 
 
 def write_predictions(
@@ -121,7 +121,7 @@ def write_predictions(
     """Write a predictions CSV, whole or not at all; scores keep every digit."""
     columns = (candidates.queries.tolist(), candidates.references.tolist(), candidates.scores.tolist())
     rows = ((query_ids[query], reference_ids[found], score) for query, found, score in zip(*columns, strict=True))
-    _write(path, PREDICTION_COLUMNS, rows)
+    write_csv(path, PREDICTION_COLUMNS, rows)
 
 
 def _rows(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, list[str]]]:
@@ -156,7 +156,8 @@ def _score(text: str, where: str) -> float:
     return score
 
 
-def _write(path: Path, header: tuple[str, ...], rows: Iterable[Sequence[object]]) -> None:
+def write_csv(path: Path, header: tuple[str, ...], rows: Iterable[Sequence[object]]) -> None:
+    """Write a CSV with Unix line ends, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import errno
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import FrameType
 from typing import Protocol, cast
 
 import typer
 
 from distill.errors import InputError
 
-INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+INTERRUPTED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM  # as shells have it
 
 
 class HasExitCode(Protocol):
@@ -41,6 +43,20 @@ def one_line_errors(*others: type[Exception]) -> Iterator[None]:
         else:
             advice = "check the path and its rights"
         _stop(f"{error.filename or 'writing'}: {error.strerror}; {advice}", InputError.exit_code, error)
+
+
+@contextmanager
+def sigterm_cleans_up() -> Iterator[None]:
+    """Let SIGTERM unwind the stack, so that child processes are ended and unfinished folders removed."""
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        raise SystemExit(TERMINATED)
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _stop(line: str, exit_code: int, cause: BaseException) -> None:

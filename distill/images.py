@@ -35,8 +35,8 @@ def count_images(source: Path) -> int:
     return num_images
 
 
-def stream_images(source: Path) -> Iterator[tuple[str, Decoded]]:
-    """Name and RGB image, or the reason it does not decode: a folder in path order, a tar in its own order.
+def stream_files(source: Path) -> Iterator[tuple[str, Path | bytes]]:
+    """Name and path, or for a tar the bytes, of each image file: a folder in path order, a tar in its own order.
 
     Nothing is extracted to disk. Call `count_images` first: it refuses a source that is no folder or tar.
 
@@ -45,13 +45,23 @@ def stream_images(source: Path) -> Iterator[tuple[str, Decoded]]:
     """
     if source.is_dir():
         for path in list_images(source):
-            yield str(path.relative_to(source)), _decode(path)
+            yield str(path.relative_to(source)), path
         return
     with _open_tar(source) as archive:
         for member in _members(archive, source):
             if _is_image(member):
                 file = archive.extractfile(member)
-                yield member.name, _decode(file.read() if file else b"")
+                yield member.name, file.read() if file else b""
+
+
+def stream_images(source: Path) -> Iterator[tuple[str, Decoded]]:
+    """Name and RGB image, or the reason it does not decode, of each of `stream_files`.
+
+    Raises:
+        InputError: the tar ends early.
+    """
+    for name, file in stream_files(source):
+        yield name, _decode(file)
 
 
 def _decode(source: Path | bytes) -> Decoded:

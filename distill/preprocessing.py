@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"})
 MAX_PIXELS = 100_000_000
@@ -40,6 +40,8 @@ def read_rgb(source: Path | bytes) -> Image.Image:
                 return _to_rgb(ImageOps.exif_transpose(image))
     except UnreadableImageError:
         raise
+    except UnidentifiedImageError as error:  # its text has the path, or an address in memory
+        raise UnreadableImageError("not an image, or of a kind that is not read") from error
     except Exception as error:  # Pillow's plugins raise many kinds on broken data
         raise UnreadableImageError(
             f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"

@@ -14,6 +14,7 @@ from rich.progress import (
     Progress,
     ProgressColumn,
     Task,
+    TaskID,
     TextColumn,
     TimeRemainingColumn,
     TransferSpeedColumn,
@@ -29,10 +30,14 @@ class _Rate(ProgressColumn):
         return Text(f"{speed:.1f} images/s" if speed else "- images/s")
 
 
+def _progress() -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _Rate(), TimeRemainingColumn())
+    return Progress(*columns, console=Console(stderr=True))
+
+
 def track_images(images: Iterable[Item], num_images: int, what: str) -> Iterator[Item]:
     """Pass images through while showing count, images/s and time left."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _Rate(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    with _progress() as progress:
         yield from progress.track(images, total=num_images, description=what)
 
 
@@ -43,3 +48,17 @@ def track_bytes(what: str, done: int, total: int | None) -> Iterator[Callable[[i
     with Progress(*columns, TransferSpeedColumn(), TimeRemainingColumn(), console=Console(stderr=True)) as progress:
         task = progress.add_task(what, total=total, completed=done)
         yield lambda num_bytes: progress.advance(task, num_bytes)
+
+
+@contextmanager
+def image_steps() -> Iterator[Callable[[str, int, int], None]]:
+    """A bar for each step of a work on images: call it with the step's name, the images done and the number of all."""
+    with _progress() as progress:
+        tasks: dict[str, TaskID] = {}
+
+        def on_image(step: str, done: int, total: int) -> None:
+            if step not in tasks:
+                tasks[step] = progress.add_task(step, total=total)
+            progress.update(tasks[step], completed=done)
+
+        yield on_image

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from distill.edits import EDITS, apply_chain
@@ -71,6 +73,20 @@ def test_a_chain_names_its_edits_in_order_and_repeats(photo: Image.Image, other:
     assert edited.tobytes() == again.tobytes()
     assert len(set(names)) == 3
     assert set(names) <= EDITS.keys()
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    sizes=st.tuples(*[st.one_of(st.integers(1, 9), st.sampled_from([40, 500]))] * 4),
+    num_edits=st.integers(1, 4),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_a_chain_survives_any_shape(sizes: tuple[int, int, int, int], num_edits: int, seed: int) -> None:
+    thin, background = Image.new("RGB", sizes[:2], "teal"), Image.new("RGB", sizes[2:], "tan")
+    edited, names = apply_chain(thin, np.random.default_rng(seed), background, num_edits)
+    assert edited.mode == "RGB"
+    assert min(edited.size) >= 1
+    assert len(names) == num_edits
 
 
 def test_a_chain_takes_a_grey_image(other: Image.Image) -> None:
