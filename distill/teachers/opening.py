@@ -21,7 +21,7 @@ from distill.teachers.catalogue import (
 from distill.teachers.dino import backbone_state, build_dino_resnet, build_dino_vit
 from distill.teachers.dinov2 import build_dinov2, is_dinov2
 from distill.teachers.files import read_tensors
-from distill.teachers.imagenet import build_lite2
+from distill.teachers.imagenet import build_lite2, is_packaged
 from distill.teachers.sscd import build_sscd, is_sscd
 from distill.teachers.teacher import Network, Teacher
 from distill.teachers.vit import is_vit
@@ -84,11 +84,9 @@ def _header(path: Path) -> dict[str, str]:
 
 
 def _network(path: Path, input_size_px: int | None) -> Network:
-    """By what the file holds; only a package's file and an ONNX graph go by their names."""
+    """By what the file holds; only an ONNX graph goes by its name."""
     if input_size_px is not None and input_size_px < MIN_SIZE_PX:
         raise InputError(f"a teacher takes images of {MIN_SIZE_PX} px or more, got {input_size_px}")
-    if path.name == LITE2_FILE:
-        return build_lite2(path, input_size_px)
     if path.suffix == ".onnx":
         from distill.teachers.onnx_file import build_onnx  # the one teacher that needs ONNX Runtime
 
@@ -96,6 +94,8 @@ def _network(path: Path, input_size_px: int | None) -> Network:
     state, what = read_tensors(path), f"the tensors of {path}"
     if is_sscd(state):
         return build_sscd(state, what, input_size_px)
+    if is_packaged(state):
+        return build_lite2(state, what, input_size_px)
     state = backbone_state(state)
     if is_vit(state):
         build_vit = build_dinov2 if is_dinov2(state) else build_dino_vit

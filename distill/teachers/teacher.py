@@ -26,7 +26,7 @@ class Network:
 
 @dataclass(frozen=True)
 class Teacher:
-    """An opened teacher in eval mode; `weights_sha256` is that of its file."""
+    """An opened teacher in eval mode; `weights_sha256` is that of its file, or of a student's tensors."""
 
     name: str
     network: Network

@@ -27,7 +27,7 @@ from distill.sample import judged_photos, procedural_picture
 from distill.teachers import open_teacher
 from distill.teachers.catalogue import LITE2_FILE, LITE2_PACKAGE, named_teachers, teacher_specs
 from distill.teachers.torchscript_archive import read_torchscript
-from distill.weights import packaged_path, packaged_state
+from distill.weights import LITE0_FILE, LITE0_PACKAGE, packaged_path
 
 
 @pytest.fixture(autouse=True)
@@ -217,10 +217,9 @@ def test_the_stand_in_knows_an_espresso() -> None:
     assert teacher.weights_sha256.startswith("9656183e")  # as the package names its file
 
 
-def test_another_networks_tensors_are_not_the_stand_ins(tmp_path: Path) -> None:
-    torch.save({"weight": torch.zeros(1)}, tmp_path / LITE2_FILE)
-    with pytest.raises(InputError, match="holds 1 tensors, tf_efficientnet_lite2 has"):
-        packaged_state(tmp_path / LITE2_FILE, "tf_efficientnet_lite2")
+def test_the_package_of_lite0_is_not_the_stand_in() -> None:
+    with pytest.raises(InputError, match="needed the 386 tensors of tf_efficientnet_lite2, got 296"):
+        open_teacher(str(packaged_path(LITE0_PACKAGE, LITE0_FILE)))
 
 
 def _onnx_file(path: Path, batch: int | str, output: str = "described") -> np.ndarray:
