@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import pickle
 import re
 import sys
 import warnings
@@ -107,6 +108,15 @@ def test_a_file_placed_by_hand_is_used_and_its_hash_kept(cache: Path) -> None:
     torch.save(dino_state(384, 16, 13), path)
     with pytest.raises(InputError, match=r"recorded in dino_deitsmall16_pretrain\.pth\.sha256"):
         open_teacher("dino_vits16")
+
+
+def test_a_teacher_travels_to_another_process(tmp_path: Path) -> None:
+    torch.save(dino_state(), tmp_path / "base.pth")
+    teacher = open_teacher(str(tmp_path / "base.pth"), input_size_px=64)
+    arrived = pickle.loads(pickle.dumps(teacher)).to("cpu")
+    images = torch.randn(1, 3, 64, 64)
+    assert torch.equal(arrived.describe(images), teacher.describe(images))
+    assert arrived.weights_sha256 == teacher.weights_sha256
 
 
 def test_another_networks_file_under_a_teachers_name_is_refused(cache: Path) -> None:
