@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import subprocess
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
-from distill.cli import one_line_errors
-from distill.errors import InputError
-
-if TYPE_CHECKING:
-    from distill.fit_head import Skipped
-
-MAX_NAMED = 20  # skipped images that the summary names
+from distill import teachers_command
+from distill.cli import check_out, one_line_errors, report_skipped
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -43,7 +36,7 @@ def fit_head(
 ) -> None:
     """Fit a student's head without a teacher: PCA of the trunk's pooled feature, folded into one Linear."""
     with one_line_errors():
-        _check_out(out)
+        check_out(out)
         import torch
 
         from distill.checkpoint import make_card, save_checkpoint
@@ -58,7 +51,7 @@ def fit_head(
         fitted = Student(student, dim, size)
         load_trunk_weights(fitted, trunk)
         num_used, skipped = fit(fitted, track_images(stream_images(images), num_images, "fit-head"), method)
-        _report_skipped(skipped, num_images)
+        report_skipped(skipped, num_images)
         # The card travels to other machines, so it carries names and not paths of this one.
         trunk_name = trunk if trunk in {"random", "timm", "pypi"} else Path(trunk).name
         recipe = {"student": student, "trunk": trunk_name, "images": images.name, "method": method, "dim": dim}
@@ -77,24 +70,6 @@ def fit_head(
         )
 
 
-def _check_out(out: Path) -> None:
-    """Refuse a bad destination before minutes of work, not after."""
-    if out.suffix != ".safetensors" or out.is_dir():
-        raise InputError(f"--out needs a file name that ends in .safetensors, got {out}")
-    existing = next(parent for parent in out.absolute().parents if parent.exists())
-    if not existing.is_dir() or not os.access(existing, os.W_OK):
-        raise InputError(f"--out {out} cannot be written: {existing} is not a writable folder; choose another")
-
-
-def _report_skipped(skipped: list[Skipped], num_images: int) -> None:
-    if skipped:
-        print(f"skipped {len(skipped):,} of {num_images:,} images that do not decode:", file=sys.stderr)
-    for image in skipped[:MAX_NAMED]:
-        print(f"  {image.name}: {image.reason}", file=sys.stderr)
-    if len(skipped) > MAX_NAMED:
-        print(f"  and {len(skipped) - MAX_NAMED:,} more", file=sys.stderr)
-
-
 def _options(values: dict[str, object]) -> str:
     return " ".join(f"--{name} {shlex.quote(str(value))}" for name, value in values.items())
 
@@ -108,6 +83,9 @@ def _git_revision() -> str | None:
         return None
     return done.stdout.strip()
 
+
+app.command("teachers", epilog=teachers_command.LIST_EXAMPLES)(teachers_command.list_teachers)
+app.command(epilog=teachers_command.WHITEN_EXAMPLES)(teachers_command.whiten_teacher)
 
 if __name__ == "__main__":
     app(prog_name="python -m distill")

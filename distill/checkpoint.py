@@ -23,7 +23,7 @@ from distill.students import STUDENTS, Student, student_spec
 from distill.weights import load_trunk_weights, tensors_sha256
 
 SCHEMA_VERSION = 1  # 1: first
-_HEADER_KEY = "icd_mobile"
+HEADER_KEY = "icd_mobile"
 SHIPPED_DIR = Path(__file__).parent / "checkpoints"
 
 
@@ -100,7 +100,7 @@ def save_checkpoint(path: Path, student: Student, card: StudentCard, dtype: torc
         for name, value in student.state_dict().items()
         if card.trunk_inside or name.startswith("head.")
     }
-    content = save(tensors, metadata={_HEADER_KEY: card.model_dump_json()})
+    content = save(tensors, metadata={HEADER_KEY: card.model_dump_json()})
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -146,10 +146,10 @@ def _read(path: Path) -> tuple[StudentCard, dict[str, Tensor]]:
         raise InputError(
             f"{path} is not a readable safetensors file ({error}); it may be truncated or foreign"
         ) from error
-    if _HEADER_KEY not in metadata:
+    if HEADER_KEY not in metadata:
         raise InputError(f"{path} holds tensors but no student card; it was not written by `python -m distill`")
     try:
-        header = json.loads(metadata[_HEADER_KEY])
+        header = json.loads(metadata[HEADER_KEY])
         version = header.get("schema_version")
         if isinstance(version, int) and version > SCHEMA_VERSION:
             raise InputError(

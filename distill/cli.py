@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import errno
+import os
 import signal
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
-from typing import Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 import typer
 
 from distill.errors import InputError
 
+if TYPE_CHECKING:
+    from distill.fit_head import Skipped
+
 INTERRUPTED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM  # as shells have it
+MAX_NAMED = 20  # skipped images that a summary names
 
 
 class HasExitCode(Protocol):
@@ -62,3 +69,26 @@ def sigterm_cleans_up() -> Iterator[None]:
 def _stop(line: str, exit_code: int, cause: BaseException) -> None:
     typer.echo(f"error: {line}", err=True)
     raise typer.Exit(exit_code) from cause
+
+
+def check_out(out: Path) -> None:
+    """Refuse a bad destination of a safetensors file before minutes of work, not after.
+
+    Raises:
+        InputError: another suffix, or a folder that cannot be written.
+    """
+    if out.suffix != ".safetensors" or out.is_dir():
+        raise InputError(f"--out needs a file name that ends in .safetensors, got {out}")
+    existing = next(parent for parent in out.absolute().parents if parent.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
+        raise InputError(f"--out {out} cannot be written: {existing} is not a writable folder; choose another")
+
+
+def report_skipped(skipped: Sequence[Skipped], num_images: int) -> None:
+    """Name the images that do not decode, the first of them, on standard error."""
+    if skipped:
+        print(f"skipped {len(skipped):,} of {num_images:,} images that do not decode:", file=sys.stderr)
+    for image in skipped[:MAX_NAMED]:
+        print(f"  {image.name}: {image.reason}", file=sys.stderr)
+    if len(skipped) > MAX_NAMED:
+        print(f"  and {len(skipped) - MAX_NAMED:,} more", file=sys.stderr)

