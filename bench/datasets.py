@@ -48,7 +48,7 @@ class Dataset:
 
 @dataclass(frozen=True)
 class PixelFile:
-    """A .npy of (Q + R + T, S, S, 3) uint8 in the order of `Dataset.images`, and those that could not be read (black)."""
+    """A .npy of (Q + R + T, S, S, 3) uint8 in the order of `Dataset.images`; those that could not be read are black."""
 
     path: Path
     unreadable: tuple[int, ...]
