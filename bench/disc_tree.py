@@ -59,7 +59,9 @@ class DiscImages:
 
 
 def scan_disc(folder: Path) -> dict[str, DiscImages]:
-    """Every image below a folder, by letter. Links are followed; hidden files and what is no image are passed over.
+    """Every image below a folder, by letter; none where there is no folder.
+
+    Links are followed; hidden files and what is no image are passed over.
 
     Raises:
         InputError: an image's name is no DISC id, or an id comes twice.
@@ -69,7 +71,7 @@ def scan_disc(folder: Path) -> dict[str, DiscImages]:
         letter: DiscImages(letter, np.full(capacity, -1, dtype=np.int64), np.zeros(capacity, dtype=np.int32), folders)
         for letter, capacity in (("R", 10**6), ("T", 10**6), ("Q", 10**5))
     }
-    for place, entry in _image_files(folder):
+    for place, entry in _image_files(folder) if folder.is_dir() else ():
         if not folders or folders[-1] is not place:
             folders.append(place)
         if not _NAME.fullmatch(entry.name):

@@ -6,19 +6,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.datasets import read_dataset
+
 NUM_NAMED = 3
 
 
 @dataclass(frozen=True)
 class Part:
-    """One part of a dataset: how much of it there should be and is, a few names that are missing, where to get it."""
+    """One part of a dataset: how much of it there should be and is, what is missing by name, and where to get it."""
 
     name: str
-    num_expected: int
+    num_expected: int  # 0: any number
     num_found: int
     is_needed: bool  # False: without it less is judged
-    first_missing: tuple[str, ...]
-    source: str
+    missing: str  # a few names, and how many more; empty where they cannot be known
+    source: str = ""
 
     @property
     def is_whole(self) -> bool:
@@ -30,7 +32,6 @@ class Part:
 class TreeCheck:
     """The parts of a dataset in a folder."""
 
-    dataset: str
     folder: Path
     parts: tuple[Part, ...]
 
@@ -44,3 +45,19 @@ def few(names: Sequence[str]) -> str:
     """The first names, and how many more there are."""
     more = len(names) - NUM_NAMED
     return ", ".join(names[:NUM_NAMED]) + (f" and {more:,} more" if more > 0 else "")
+
+
+def check_own_layout(folder: Path) -> TreeCheck:
+    """Count a folder of references/, queries/ and ground_truth.csv, such as the sample.
+
+    Raises:
+        InputError: it is not a dataset; says why.
+    """
+    dataset = read_dataset(folder)
+    counts = {
+        "references": len(dataset.references),
+        "queries": len(dataset.queries),
+        "training images": len(dataset.training),
+        "matching pairs": len(dataset.pairs),
+    }
+    return TreeCheck(folder, tuple(Part(name, 0, count, True, "") for name, count in counts.items()))
