@@ -64,7 +64,7 @@ def read_copydays(folder: Path) -> Dataset:
     distractors = list_images(folder / DISTRACTORS) if (folder / DISTRACTORS).is_dir() else []
     references = (*originals.values(), *distractors)
     return Dataset(
-        name=folder.name + _without([block for block in BLOCKS if block not in blocks]),
+        name=folder.name + _without(blocks),
         folder=folder,
         queries=tuple(queries),
         references=references,
@@ -88,10 +88,13 @@ def _numbered(folder: Path) -> dict[int, Path]:
     return numbered
 
 
-def _without(missing: list[str]) -> str:
-    kinds = {"jpegqual": JPEG_BLOCKS, "crops": CROP_BLOCKS}
-    names = [kind for kind, blocks in kinds.items() if set(blocks) <= set(missing)]
-    names = [*(block for block in missing if block.partition("/")[0] not in names), *names]
+def _without(there: list[str]) -> str:
+    """What a name says of the blocks that are not there."""
+    names = []
+    for kind, blocks in ((STRONG, (STRONG,)), ("jpegqual", JPEG_BLOCKS), ("crops", CROP_BLOCKS)):
+        num_missing = len(set(blocks) - set(there))
+        if num_missing:
+            names.append(kind if num_missing == len(blocks) else f"{num_missing} of {len(blocks)} {kind}")
     return f" without {', '.join(names)}" if names else ""
 
 
