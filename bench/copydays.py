@@ -38,7 +38,8 @@ _GROUP_SIZE = 100  # image 200003 is of the group of original 200000
 
 
 def read_copydays(folder: Path) -> Dataset:
-    """Read a tree as above. Blocks that are not there are not judged, and named in the dataset's name.
+    """Read a tree as above. Blocks that are not there are not judged, and the dataset's name says so; without all
+    originals it is named "partial".
 
     Raises:
         InputError: no block but the originals, an image whose name is not six digits, an original's not ending in 00,
@@ -64,7 +65,7 @@ def read_copydays(folder: Path) -> Dataset:
     distractors = list_images(folder / DISTRACTORS) if (folder / DISTRACTORS).is_dir() else []
     references = (*originals.values(), *distractors)
     return Dataset(
-        name=folder.name + _without(blocks),
+        name=folder.name + _without(blocks) + ("" if len(originals) == NUM_ORIGINALS else ", partial"),
         folder=folder,
         queries=tuple(queries),
         references=references,

@@ -20,7 +20,7 @@ from distill.download import download
 from distill.errors import InputError
 from distill.preprocessing import list_images
 
-_MIRROR = "https://dl.fbaipublicfiles.com/vissl/datasets"
+MIRROR = "https://dl.fbaipublicfiles.com/vissl/datasets"
 _INRIA = (
     "by hand from http://pascal.inrialpes.fr/data/holidays/{name}, or from its copy at web.archive.org; put it into "
     "the dataset's folder and run prepare again"
@@ -75,7 +75,7 @@ def fetch_copydays(folder: Path) -> None:
                 )
             continue
         if archive.sha256:
-            download(f"{_MIRROR}/{archive.name}", path, sha256=archive.sha256, what=f"Copydays ({archive.part})")
+            download(f"{MIRROR}/{archive.name}", path, sha256=archive.sha256, what=f"Copydays ({archive.part})")
         if path.is_file():
             unpack(path, archive, place)
 
@@ -137,7 +137,7 @@ def check_copydays(folder: Path) -> TreeCheck:
             if archive.part == ORIGINAL
             else [f"{block}/{name}" for block in blocks for name in missing.get(block, ())]
         )
-        source = f"{_MIRROR}/{archive.name}" if archive.sha256 else _INRIA.format(name=archive.name)
+        source = f"{MIRROR}/{archive.name}" if archive.sha256 else _INRIA.format(name=archive.name)
         num_found = sum(len(names[block]) for block in blocks)
         parts.append(Part(archive.part, archive.num_images, num_found, bool(archive.sha256), few(absent), source))
     source = "any folder of images: --distractors DIR; published figures have 10,000"

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bench.copydays import BLOCKS
+from bench.copydays import BLOCKS, CANDIDATES_PER_QUERY
 from bench.records import Record
 from bench.table import NOT_MEASURED, Row
 
 TITLE = "Copydays"
 EXPLANATION = (
-    "mAP of each block by the trapezoid rule; strong is the headline. The pooled micro-AP is given for the copies "
-    "alone, and with the originals as queries too, which find themselves; SSCD's evaluator takes the latter, by "
-    "trapezoids."
+    f"mAP of each block by the trapezoid rule, {CANDIDATES_PER_QUERY} candidates a query; strong is the headline. The "
+    "pooled micro-AP is given for the copies alone, and with the originals as queries too, which find themselves; "
+    "SSCD's evaluator takes the latter, by trapezoids."
 )
 
 

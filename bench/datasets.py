@@ -90,6 +90,8 @@ def read_dataset(place: Path) -> Dataset:
 
     if place.is_file():
         return read_disc(place)
+    if (place / GROUND_TRUTH_NAME).is_file():
+        return _read_own_layout(place)
     if (place / ORIGINAL).is_dir():
         return read_copydays(place)
     if truths := find_truths(place):

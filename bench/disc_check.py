@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bench.disc import DEV_QUERIES, MILLION, PUBLIC_QUERIES, SPLITS, find_truths
 from bench.disc_tree import DiscImages, image_id, scan_disc
-from bench.tree_check import NUM_NAMED, Part, TreeCheck
+from bench.tree_check import NUM_NAMED, Part, TreeCheck, few
 
 PAGE = "https://ai.meta.com/datasets/disc21-downloads/"
 PUBLIC_TRUTH_PAGE = "https://github.com/facebookresearch/isc2021 (list_files/public_ground_truth.csv)"
@@ -47,6 +47,5 @@ def check_disc(folder: Path) -> TreeCheck:
 
 def _part(name: str, images: DiscImages, among: range, is_needed: bool, archives: str) -> Part:
     missing = images.missing(among)
-    named = ", ".join(image_id(images.letter, number) for number in missing[:NUM_NAMED])
-    more = f" and {len(missing) - NUM_NAMED:,} more" if len(missing) > NUM_NAMED else ""
-    return Part(name, len(among), len(among) - len(missing), is_needed, named + more, f"{archives} of {PAGE}")
+    named = few([image_id(images.letter, number) for number in missing[:NUM_NAMED]], len(missing))
+    return Part(name, len(among), len(among) - len(missing), is_needed, named, f"{archives} of {PAGE}")

@@ -41,9 +41,9 @@ class TreeCheck:
         return all(part.is_whole for part in self.parts if part.is_needed)
 
 
-def few(names: Sequence[str]) -> str:
-    """The first names, and how many more there are."""
-    more = len(names) - NUM_NAMED
+def few(names: Sequence[str], num_all: int | None = None) -> str:
+    """The first names, and how many more there are, of `num_all` where not all are given."""
+    more = (len(names) if num_all is None else num_all) - NUM_NAMED
     return ", ".join(names[:NUM_NAMED]) + (f" and {more:,} more" if more > 0 else "")
 
 

@@ -63,18 +63,24 @@ def test_copies_are_queries_and_belong_to_the_original_of_their_first_four_digit
 
 
 def test_blocks_that_are_not_there_are_said(dataset: Dataset, tree: Path) -> None:
-    assert dataset.name == "copydays without 8 of 9 jpegqual, 8 of 9 crops"
+    assert dataset.name == "copydays without 8 of 9 jpegqual, 8 of 9 crops, partial"
     for block in BLOCKS:
         picture(tree / block / "200200.jpg" if block != "strong" else tree / "strong" / "200201.jpg", seed=50)
-    assert read_dataset(tree).name == "copydays"
+    assert read_dataset(tree).name == "copydays, partial"
 
 
 def test_only_strong_is_enough(tree: Path) -> None:
     for kind in ("jpegqual", "crops"):
         (tree / kind).rename(tree.parent / kind)
     dataset = read_dataset(tree)
-    assert dataset.name == "copydays without jpegqual, crops"
+    assert dataset.name == "copydays without jpegqual, crops, partial"
     assert set(dataset.blocks) == {"strong"}
+
+
+def test_all_157_originals_are_not_partial(tree: Path) -> None:
+    for number in range(200300, 215700, 100):  # 154 more
+        (tree / "original" / f"{number}.jpg").write_bytes(b"")
+    assert read_dataset(tree).name == "copydays without 8 of 9 jpegqual, 8 of 9 crops"
 
 
 def test_mean_ap_of_each_block_is_worked_by_hand(dataset: Dataset, descriptors: np.ndarray) -> None:

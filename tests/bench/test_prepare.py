@@ -6,9 +6,12 @@ import hashlib
 import io
 import json
 import tarfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from PIL import Image
@@ -66,6 +69,23 @@ def plain(*words: object) -> dict:
     return json.loads(prepare(*words, "--json").stdout)
 
 
+@pytest.fixture
+def file_server() -> Iterator[Callable[[Path], str]]:
+    """Serves a folder on this computer; gives its URL."""
+    servers = []
+
+    def serve(folder: Path) -> str:
+        handler = partial(SimpleHTTPRequestHandler, directory=str(folder))
+        servers.append(ThreadingHTTPServer(("127.0.0.1", 0), handler))
+        Thread(target=servers[-1].serve_forever, daemon=True).start()
+        return f"http://127.0.0.1:{servers[-1].server_port}"
+
+    yield serve
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
 SMALL = tuple(replace(archive, num_images=len(PARTS[archive.part])) for archive in ARCHIVES)
 
 
@@ -104,9 +124,19 @@ def test_copydays_comes_from_its_archives_and_is_a_dataset(archives: Path) -> No
     assert f"Next: python -m bench run --dataset {archives / 'copydays'}" in done.stdout
     assert "copydays_jpeg.tar.gz" in done.stdout
     dataset = read_dataset(archives / "copydays")
-    assert dataset.name == "copydays without jpegqual, crops"
+    assert dataset.name == "copydays without jpegqual, crops, partial"
     assert (len(dataset.references), len(dataset.queries)) == (3, 4)
     assert prepare("copydays", "--out", archives).exit_code == 0  # again: nothing to do
+
+
+def test_copydays_is_downloaded_and_hashed(
+    archives: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file_server: Callable[[Path], str]
+) -> None:
+    monkeypatch.delenv("ICD_MOBILE_OFFLINE")
+    monkeypatch.setattr(copydays_fetch, "MIRROR", file_server(archives / "copydays"))
+    done = prepare("copydays", "--out", tmp_path / "elsewhere", "--json")
+    assert done.exit_code == 0, done.output
+    assert [part["num_found"] for part in json.loads(done.stdout)["parts"]] == [3, 4, 0, 0, 0]
 
 
 def test_blocks_asked_for_by_hand_are_unpacked_from_their_archives(archives: Path) -> None:
@@ -115,7 +145,7 @@ def test_blocks_asked_for_by_hand_are_unpacked_from_their_archives(archives: Pat
     make_archive(folder / "copydays_crop.tar.gz", (f"./crops/{name}.jpg" for name in PARTS["crops"]))
     parts = plain("copydays", "--out", archives)["parts"]
     assert [part["num_found"] for part in parts] == [3, 4, 27, 27, 0]
-    assert read_dataset(folder).name == "copydays"
+    assert read_dataset(folder).name == "copydays, partial"
 
 
 def test_offline_without_archives_says_which_file_to_put_where(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
