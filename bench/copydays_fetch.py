@@ -126,22 +126,18 @@ def check_copydays(folder: Path) -> TreeCheck:
     A block's images have the originals' names, so that those missing can be named; the strong copies' are not known.
     """
     names = {block: {path.stem for path in _images(folder / block)} for block in (ORIGINAL, *BLOCKS)}
-    without_original = sorted({f"{name[:4]}00" for block in BLOCKS for name in names[block]} - names[ORIGINAL])
-    missing = {block: sorted(names[ORIGINAL] - names[block]) for block in (*JPEG_BLOCKS, *CROP_BLOCKS)}
-    distractors = len(_images(folder / DISTRACTORS))
+    groups = {f"{name[:4]}00" for block in BLOCKS for name in names[block]}
     parts = []
     for archive in ARCHIVES:
         blocks = [block for block in names if block.partition("/")[0] == archive.part]
-        absent = (
-            without_original
-            if archive.part == ORIGINAL
-            else [f"{block}/{name}" for block in blocks for name in missing.get(block, ())]
-        )
+        missing = sorted(groups - names[ORIGINAL]) if archive.part == ORIGINAL else []
+        if archive.depth > 1:
+            missing = [f"{block}/{name}" for block in blocks for name in sorted(names[ORIGINAL] - names[block])]
         source = f"{MIRROR}/{archive.name}" if archive.sha256 else _INRIA.format(name=archive.name)
         num_found = sum(len(names[block]) for block in blocks)
-        parts.append(Part(archive.part, archive.num_images, num_found, bool(archive.sha256), few(absent), source))
+        parts.append(Part(archive.part, archive.num_images, num_found, bool(archive.sha256), few(missing), source))
     source = "any folder of images: --distractors DIR; published figures have 10,000"
-    return TreeCheck(folder, (*parts, Part(DISTRACTORS, 0, distractors, False, "", source)))
+    return TreeCheck(folder, (*parts, Part(DISTRACTORS, 0, len(_images(folder / DISTRACTORS)), False, "", source)))
 
 
 def _images(folder: Path) -> list[Path]:

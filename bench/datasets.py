@@ -24,11 +24,10 @@ import PIL
 
 from bench.image_paths import JoinedPaths
 from bench.micro_ap import Ints
-from distill.errors import InputError, OutsideError
+from distill.errors import InputError
 from distill.preprocessing import UnreadableImageError, list_images, read_rgb, to_pixels
 
 GROUND_TRUTH_NAME, EDITS_NAME = "ground_truth.csv", "edits.csv"
-PREPARED_NAMES = ("copydays", "disc")
 
 
 @dataclass(frozen=True)
@@ -63,19 +62,6 @@ class PixelFile:
     path: Path
     unreadable: tuple[int, ...]
     reasons: tuple[str, ...] = ()  # of each unreadable image
-
-
-def dataset_place(name: str, datasets_dir: Path) -> Path:
-    """What `--dataset` means: `copydays` and `disc` as `bench prepare` leaves them, or a path.
-
-    Raises:
-        OutsideError: not prepared yet.
-    """
-    if name not in PREPARED_NAMES:
-        return Path(name)
-    if not (datasets_dir / name).is_dir():
-        raise OutsideError(f"{name} is not in {datasets_dir}; fetch it: python -m bench prepare {name}")
-    return datasets_dir / name
 
 
 def read_dataset(place: Path) -> Dataset:

@@ -8,10 +8,11 @@ from pathlib import Path
 
 from bench.accuracy import readable_images
 from bench.artifacts import Artifact, baseline_artifact, bundle_artifact, find_bundles
-from bench.datasets import Dataset, PixelFile, dataset_place, pixels_of, read_dataset
+from bench.datasets import Dataset, PixelFile, pixels_of, read_dataset
 from bench.examples import write_examples
 from bench.latency import Preset
 from bench.passes import Plan, measure
+from bench.prepared import dataset_place
 from bench.records import BaselineInfo, Record, write_record
 from bench.sample import build_sample
 from bench.screen import Screen

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bench.datasets import dataset_place, pixels_of, read_dataset
-from distill.errors import InputError, OutsideError
+from bench.datasets import pixels_of, read_dataset
+from distill.errors import InputError
 from distill.preprocessing import read_rgb, to_pixels
 
 
@@ -151,14 +151,6 @@ def test_cache_of_before_reasons_were_kept_is_read(own_dataset_dir: Path, tmp_pa
     dataset = read_dataset(own_dataset_dir)
     pixels_of(dataset, 32, tmp_path).path.with_suffix(".json").write_text('{"unreadable": [7]}')
     assert pixels_of(dataset, 32, tmp_path).reasons == ("cannot be read",)
-
-
-def test_prepared_datasets_have_names(tmp_path: Path) -> None:
-    with pytest.raises(OutsideError, match="fetch it: python -m bench prepare copydays"):
-        dataset_place("copydays", tmp_path)
-    (tmp_path / "disc").mkdir()
-    assert dataset_place("disc", tmp_path) == tmp_path / "disc"
-    assert dataset_place("photos/mine", tmp_path) == Path("photos/mine")
 
 
 def test_nothing_is_left_where_the_pixels_cannot_be_finished(dataset_dir: Path, tmp_path: Path) -> None:
