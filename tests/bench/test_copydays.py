@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from bench.accuracy import judge
@@ -105,6 +107,35 @@ def test_pooled_micro_ap_is_worked_by_hand_with_and_without_the_originals(
     before = 8 + 8 / 11 + 9 / 14 + 10 / 15 + 11 / 47
     expected = (before / 2 + (8 + 9 / 12 + 10 / 15 + 11 / 16 + 12 / 48) / 2) / 12
     assert found.micro_ap_sscd == pytest.approx(expected, abs=1e-15)
+
+
+def trapezoids(ranks: list[int], num_pairs: int) -> float:
+    """The area under a precision-recall curve, as the Holidays evaluation sums it."""
+    area = 0.0
+    for num_before, rank in enumerate(ranks):
+        before = 1.0 if rank == 0 else num_before / rank
+        area += (before + (num_before + 1) / (rank + 1)) / (2 * num_pairs)
+    return area
+
+
+@settings(max_examples=25, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(seed=st.integers(0, 2**32 - 1))
+def test_figures_are_those_of_full_sorts(seed: int, dataset: Dataset) -> None:
+    rows = np.random.default_rng(seed).standard_normal((13, 5)).astype(np.float32)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    found = judge_copydays(rows, dataset, unreadable=())
+    original_of = [*dataset.pairs[:, 1], 0, 1, 2]  # of the nine copies and of the originals
+    scores = rows[:12] @ rows[9:].T
+    by_query = [trapezoids([int((row > row[own]).sum())], 1) for row, own in zip(scores, original_of, strict=True)]
+    for block, first in (("strong", 0), ("jpegqual/3", 3), ("crops/10", 6)):
+        assert found.mean_ap[block] == pytest.approx(np.mean(by_query[first : first + 3]))
+    queries, references = np.divmod(np.argsort(-scores, axis=None), 4)
+    is_match = references == np.array(original_of)[queries]
+    assert found.micro_ap_sscd == pytest.approx(trapezoids(np.flatnonzero(is_match).tolist(), 12))
+    ranks = np.flatnonzero(is_match)
+    assert found.micro_ap_with_originals == pytest.approx((np.arange(1, 13) / (ranks + 1)).sum() / 12)
+    ranks = np.flatnonzero(is_match[queries < 9])
+    assert found.micro_ap_copies == pytest.approx((np.arange(1, 10) / (ranks + 1)).sum() / 9)
 
 
 def test_accuracy_of_a_record_has_the_copydays_figures(dataset: Dataset, descriptors: np.ndarray) -> None:
