@@ -65,7 +65,7 @@ def read_copydays(folder: Path) -> Dataset:
     distractors = list_images(folder / DISTRACTORS) if (folder / DISTRACTORS).is_dir() else []
     references = (*originals.values(), *distractors)
     return Dataset(
-        name=folder.name + _without(blocks) + ("" if len(originals) == NUM_ORIGINALS else ", partial"),
+        name=folder.absolute().name + _without(blocks) + ("" if len(originals) == NUM_ORIGINALS else ", partial"),
         folder=folder,
         queries=tuple(queries),
         references=references,

@@ -101,7 +101,7 @@ def _read_own_layout(folder: Path) -> Dataset:
     reference_index = {name: index for index, name in enumerate(references)}
     pairs = _read_pairs(folder / GROUND_TRUTH_NAME, query_index, reference_index)
     return Dataset(
-        name=folder.name,
+        name=folder.absolute().name,
         folder=folder,
         queries=tuple(queries.values()),
         references=tuple(references.values()),

@@ -69,7 +69,7 @@ def read_disc(truth_path: Path) -> Dataset:
     training = images["T"].there(MILLION)
     _check_named(truth, queries)
     return Dataset(
-        name=f"{folder.name}/{truth_path.name}" + ("" if len(references) == len(MILLION) else ", partial"),
+        name=f"{folder.absolute().name}/{truth_path.name}" + ("" if len(references) == len(MILLION) else ", partial"),
         folder=folder,
         queries=images["Q"].paths(queries),
         references=images["R"].paths(references),

@@ -84,6 +84,12 @@ def test_two_splits_in_one_tree_must_be_told_apart(tmp_path: Path) -> None:
     assert len(read_dataset(tmp_path / "dev_queries_groundtruth.csv").queries) == 5
 
 
+def test_name_is_that_of_the_folder_also_from_inside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_tree(tmp_path / "disc")
+    monkeypatch.chdir(tmp_path / "disc")
+    assert read_dataset(Path()).name == "disc/dev_queries_groundtruth.csv, partial"
+
+
 def test_pairs_alone_leave_the_other_queries_without_a_match(tmp_path: Path) -> None:
     make_tree(tmp_path).write_text("Q00000,R000007\n")
     dataset = read_dataset(tmp_path)
