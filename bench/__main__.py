@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench import evaluate_command, make_dataset_command
+from bench import evaluate_command, make_dataset_command, prepare_command
 from devices.base import DeviceError
 from distill.cli import one_line_errors, sigterm_cleans_up
 
@@ -35,7 +35,11 @@ def run(
     ] = None,
     device: Annotated[str, typer.Option(help="Where to run; see python -m devices.")] = "host",
     dataset: Annotated[
-        str, typer.Option(help="'sample', or a folder with references/, queries/ and ground_truth.csv.")
+        str,
+        typer.Option(
+            help="'sample'; 'copydays' or 'disc', once prepared; or a folder: a tree of these two, or references/, "
+            "queries/ and ground_truth.csv."
+        ),
     ] = "sample",
     preset: Annotated[
         str, typer.Option(help="full (1024 samples and 60 s), quick (128 and 10 s) or smoke (64 and 6 s).")
@@ -109,6 +113,7 @@ def report(
 
 app.command(help=evaluate_command.HELP, epilog=evaluate_command.EXAMPLES)(evaluate_command.evaluate)
 app.command(help=make_dataset_command.HELP, epilog=make_dataset_command.EXAMPLES)(make_dataset_command.make_dataset)
+app.command(help=prepare_command.HELP, epilog=prepare_command.EXAMPLES)(prepare_command.prepare)
 
 
 def _plain_rows(records: list[Record]) -> list[dict[str, object]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from bench.copydays import judge_copydays
 from bench.datasets import Dataset
 from bench.micro_ap import Candidates, Ints, bootstrap_interval, detection, matches, recall_at_k
 from bench.records import Accuracy, BaselineInfo
@@ -61,4 +62,5 @@ def judge(
         threshold_at_p90=result.threshold_at_p90,
         recall_at_1=recall_at_k(candidates, is_match, len(dataset.pairs), k=1),
         baseline=baseline,
+        copydays=judge_copydays(descriptors, dataset, unreadable) if dataset.blocks else None,
     )

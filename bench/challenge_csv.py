@@ -3,7 +3,8 @@
 An empty reference in the ground truth is a query without a match. Where the ground truth has such rows it names every
 query, and a prediction for another one is an error; where it has none, as the challenge's own subset file, it names the
 matched queries only, and a prediction for another query is one for a query without a match. Byte-order marks and CRLF
-are read as if they were not there; the header is needed.
+are read as if they were not there. The header is needed, but for files that begin with one of the challenge's own ids:
+its development ground truth has none, and its own reader takes predictions without.
 
 Source: Douze et al., "The 2021 Image Similarity Dataset and Challenge", 2021.
 """
@@ -13,8 +14,10 @@ from __future__ import annotations
 import csv
 import math
 import os
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +28,7 @@ from distill.errors import InputError
 MAX_CANDIDATES = 500_000
 PAIR_COLUMNS = ("query_id", "reference_id")
 PREDICTION_COLUMNS = (*PAIR_COLUMNS, "score")
+_CHALLENGE_QUERY = re.compile(r"Q\d{5}")
 
 
 @dataclass(frozen=True)
@@ -125,16 +129,17 @@ def write_predictions(
 
 
 def _rows(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, list[str]]]:
-    """Row number, the header's being 1, and fields of each row below the header."""
+    """Row number, from 1, and fields of each row but the header."""
     if not path.is_file():
         raise InputError(f"no file {path}; give a CSV with the header '{','.join(columns)}'")
     with path.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.reader(file, strict=True)
         try:
             header = next(reader, [])
-            if tuple(header) != columns:
+            has_header = tuple(header) == columns
+            if not has_header and not (header and _CHALLENGE_QUERY.fullmatch(header[0])):
                 raise InputError(f"{path} row 1: needs the header '{','.join(columns)}', got '{','.join(header)}'")
-            for fields in reader:
+            for fields in reader if has_header else chain([header], reader):
                 if len(fields) != len(columns):
                     raise InputError(f"{path} row {reader.line_num}: needs {len(columns)} columns, got {len(fields)}")
                 if any(field != field.strip() for field in fields):

@@ -1,4 +1,6 @@
-"""A dataset to judge copies on: a folder of references, queries and the pairs that match.
+"""A dataset to judge copies on: references, queries and the pairs that match.
+
+A folder is one of three: DISC (`bench.disc`), Copydays (`bench.copydays`), or our own layout:
 
     references/*.png|jpg|...   queries/*.png|jpg|...   ground_truth.csv   [training/*.png|jpg|...]
 
@@ -13,13 +15,14 @@ import csv
 import hashlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import PIL
 
+from bench.image_paths import JoinedPaths
 from bench.micro_ap import Ints
 from distill.errors import InputError
 from distill.preprocessing import UnreadableImageError, list_images, read_rgb, to_pixels
@@ -33,17 +36,23 @@ class Dataset:
 
     name: str
     folder: Path
-    queries: tuple[Path, ...]
-    references: tuple[Path, ...]
-    training: tuple[Path, ...]
+    queries: Sequence[Path]
+    references: Sequence[Path]
+    training: Sequence[Path]
     pairs: Ints
     edits: dict[str, str]  # query id -> how it was made; empty without an edits.csv
-    sha256: str  # over every name and byte that the figures depend on
+    sha256: str  # over everything that the figures depend on; how, is the reader's to say
+    blocks: tuple[str, ...] = ()  # Copydays: the block of each query, such as jpegqual/3
 
     @property
-    def images(self) -> tuple[Path, ...]:
+    def images(self) -> Sequence[Path]:
         """Queries, then references, then training images."""
-        return self.queries + self.references + self.training
+        return JoinedPaths((self.queries, self.references, self.training))
+
+    def query_id(self, index: int) -> str:
+        """File name without its suffix, after the block where there are blocks: their names repeat."""
+        name = self.queries[index].stem
+        return f"{self.blocks[index]}/{name}" if self.blocks else name
 
 
 @dataclass(frozen=True)
@@ -52,32 +61,54 @@ class PixelFile:
 
     path: Path
     unreadable: tuple[int, ...]
+    reasons: tuple[str, ...] = ()  # of each unreadable image
 
 
-def read_dataset(folder: Path) -> Dataset:
-    """Read a folder in the layout above.
+def read_dataset(place: Path) -> Dataset:
+    """Read a folder in one of the three shapes; for DISC with several ground truths, name one of these files instead.
 
     Raises:
         InputError: a part is missing or empty, two files share an id, a CSV is broken, or the ground truth names an
-            unknown id or a pair twice.
+            unknown id or a pair twice. The file and, where there is one, the row are named.
     """
+    from bench.copydays import ORIGINAL, read_copydays  # these two build on this file
+    from bench.disc import find_truths, read_disc
+
+    if place.is_file():
+        return read_disc(place)
+    if (place / GROUND_TRUTH_NAME).is_file():
+        return _read_own_layout(place)
+    if (place / ORIGINAL).is_dir():
+        return read_copydays(place)
+    if truths := find_truths(place):
+        if len(truths) > 1:
+            names = " and ".join(path.name for path in truths)
+            raise InputError(f"{place} has {names}, each a split of DISC; name one: --dataset {truths[0]}")
+        return read_disc(truths[0])
+    return _read_own_layout(place)
+
+
+def _read_own_layout(folder: Path) -> Dataset:
     for part in ("references", "queries", GROUND_TRUTH_NAME):
         if not (folder / part).exists():
-            raise InputError(f"{folder} has no {part}; a dataset is references/, queries/ and {GROUND_TRUTH_NAME}")
+            raise InputError(
+                f"{folder} has no {part}; a dataset is references/, queries/ and {GROUND_TRUTH_NAME}, "
+                "or a tree of DISC or Copydays: python -m bench prepare --help"
+            )
     queries, references = _images_by_id(folder / "queries"), _images_by_id(folder / "references")
     training = _images_by_id(folder / "training") if (folder / "training").exists() else {}
     query_index = {name: index for index, name in enumerate(queries)}
     reference_index = {name: index for index, name in enumerate(references)}
     pairs = _read_pairs(folder / GROUND_TRUTH_NAME, query_index, reference_index)
     return Dataset(
-        name=folder.name,
+        name=folder.absolute().name,
         folder=folder,
         queries=tuple(queries.values()),
         references=tuple(references.values()),
         training=tuple(training.values()),
         pairs=pairs,
         edits=_read_edits(folder / EDITS_NAME),
-        sha256=_content_sha256(
+        sha256=content_sha256(
             folder, [folder / GROUND_TRUTH_NAME, *queries.values(), *references.values(), *training.values()]
         ),
     )
@@ -140,7 +171,8 @@ def _read_edits(path: Path) -> dict[str, str]:
     return {row["query_id"]: row["edits"] for row in read_csv(path, ("query_id", "edits"))}
 
 
-def _content_sha256(folder: Path, paths: list[Path]) -> str:
+def content_sha256(folder: Path, paths: list[Path]) -> str:
+    """sha256 over the names below the folder, and the bytes, of files."""
     digest = hashlib.sha256()
     for path in sorted(paths):
         file_hash = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -158,10 +190,13 @@ def pixels_of(
     path = cache_dir / f"{dataset.sha256[:16]}-{size_px}px-pillow-{PIL.__version__}.npy"
     sidecar = path.with_suffix(".json")
     if path.is_file() and sidecar.is_file():
-        return PixelFile(path, tuple(json.loads(sidecar.read_text(encoding="utf-8"))["unreadable"]))
+        found = json.loads(sidecar.read_text(encoding="utf-8"))
+        # A cache of before reasons were kept has none.
+        reasons = found.get("reasons", ["cannot be read"] * len(found["unreadable"]))
+        return PixelFile(path, tuple(found["unreadable"]), tuple(reasons))
     cache_dir.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp")
-    unreadable = []
+    reason_of: dict[int, str] = {}
     shape = (len(dataset.images), size_px, size_px, 3)
     try:
         with temporary.open("wb") as file:
@@ -169,14 +204,16 @@ def pixels_of(
             for index, source in enumerate(dataset.images):
                 try:
                     pixels = to_pixels(read_rgb(source), size_px)
-                except UnreadableImageError:
-                    unreadable.append(index)
+                except UnreadableImageError as error:
+                    reason_of[index] = str(error)
                     pixels = np.zeros(shape[1:], dtype=np.uint8)
                 file.write(pixels.tobytes())
                 if on_image is not None:
                     on_image(index + 1, len(dataset.images))
-        sidecar.write_text(json.dumps({"unreadable": unreadable}), encoding="utf-8")
+        sidecar.write_text(
+            json.dumps({"unreadable": list(reason_of), "reasons": list(reason_of.values())}), encoding="utf-8"
+        )
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
-    return PixelFile(path, tuple(unreadable))
+    return PixelFile(path, tuple(reason_of), tuple(reason_of.values()))

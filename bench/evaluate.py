@@ -153,7 +153,10 @@ def _pairs(truth: GroundTruth, queries: DescriptorSet, references: DescriptorSet
             f"nor {len(unembedded) - 1} others; embed every query"
         )
     if truth.names_every_query and len(unnamed):
-        raise InputError(f"{queries.where(int(unnamed[0]))} is not in {truth.path}, nor {len(unnamed) - 1} others")
+        raise InputError(
+            f"{queries.where(int(unnamed[0]))} is not in {truth.path}, nor {len(unnamed) - 1} others; give the "
+            "descriptors of its queries alone"
+        )
     return np.stack(found, axis=1)
 
 

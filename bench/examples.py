@@ -48,16 +48,17 @@ def write_examples(dataset: Dataset, folder: Path) -> None:
     chosen = np.unique(np.linspace(0, len(dataset.pairs) - 1, NUM_EXAMPLES).round().astype(int))
     pairs = []
     for query, reference in dataset.pairs[chosen]:
-        query_path = dataset.queries[query]
         try:
-            pair = (_thumbnail(query_path), _thumbnail(dataset.references[reference]))
+            pair = (_thumbnail(dataset.queries[query]), _thumbnail(dataset.references[reference]))
         except UnreadableImageError:
             continue
-        pairs.append(
-            Example(query_jpeg=pair[0], reference_jpeg=pair[1], caption=dataset.edits.get(query_path.stem, ""))
-        )
+        pairs.append(Example(query_jpeg=pair[0], reference_jpeg=pair[1], caption=_caption(dataset, int(query))))
     examples = Examples(dataset=dataset.name, dataset_sha256=dataset.sha256, pairs=tuple(pairs))
     write_whole(path, examples.model_dump_json())
+
+
+def _caption(dataset: Dataset, query: int) -> str:
+    return dataset.blocks[query] if dataset.blocks else dataset.edits.get(dataset.query_id(query), "")
 
 
 def read_examples(folder: Path, dataset_sha256: str) -> Examples | None:

@@ -8,6 +8,7 @@ from html import escape
 from importlib.resources import files
 
 from bench.charts import latency_chart, trace_chart
+from bench.copydays_table import EXPLANATION, TITLE, copydays_table
 from bench.examples import Examples
 from bench.recommend import Recommendation, recommend
 from bench.records import Record
@@ -33,6 +34,7 @@ def render_page(records: Sequence[Record], examples: Examples | None) -> str:
         "<h2>Artifacts</h2>",
         _table(records, rows, chosen),
         _notes(rows),
+        _copydays(copydays_table(records, rows)),
         "<h2>Cost and detection</h2>",
         _charts(rows),
         "<h2>Latency over time</h2>",
@@ -95,6 +97,22 @@ def _cells(row: Row) -> str:
 def _notes(rows: Sequence[Row]) -> str:
     items = "".join(f"<li><b>{escape(who)}</b>: {escape(note)}</li>" for who, note in notes_by_text(rows))
     return f"<ul class='soft'>{items}</ul>" if items else ""
+
+
+def _copydays(table: list[list[str]]) -> str:
+    if not table:
+        return ""
+    titles, *lines = ([escape(cell) for cell in line] for line in table)
+    head = f"<th>{titles[0]}</th>" + "".join(f"<th class='number'>{title}</th>" for title in titles[1:])
+    body = ""
+    for first, *cells in lines:
+        numbers = zip(titles[1:], cells, strict=True)
+        body += f"<tr><td>{first}</td>"
+        body += "".join(f"<td class='number' data-title='{title}'>{cell}</td>" for title, cell in numbers) + "</tr>"
+    return (
+        f"<h2>{TITLE}</h2><p class='soft'>{EXPLANATION}</p><div class='card table'><table>"
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
 
 
 def _charts(rows: Sequence[Row]) -> str:

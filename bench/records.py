@@ -92,6 +92,16 @@ class BaselineInfo(_Strict):
     micro_ap: float
 
 
+class CopydaysAccuracy(_Strict):
+    """What Copydays is reported by, besides: see `bench.copydays`. `mean_ap` is by block; one not judged is absent."""
+
+    k: int  # candidates kept per query for these figures
+    mean_ap: dict[str, float]
+    micro_ap_copies: float
+    micro_ap_with_originals: float  # each original is a query too, and finds itself
+    micro_ap_sscd: float  # the same by the trapezoid rule, as SSCD's evaluator takes it
+
+
 class Accuracy(_Strict):
     """Retrieval with this artifact's descriptors, and everything the figure means nothing without."""
 
@@ -112,6 +122,7 @@ class Accuracy(_Strict):
     threshold_at_p90: float | None  # None: precision 0.9 was never reached
     recall_at_1: float
     baseline: BaselineInfo | None
+    copydays: CopydaysAccuracy | None = None
 
 
 class Record(_Strict):

@@ -10,6 +10,7 @@ from io import StringIO
 from itertools import groupby
 from pathlib import Path
 
+from bench.copydays_table import EXPLANATION, TITLE, copydays_table
 from bench.examples import read_examples
 from bench.files import write_whole
 from bench.page import render_page
@@ -90,10 +91,19 @@ def render_markdown(records: Sequence[Record]) -> str:
         "",
         *(f"- {who}: {note}" for who, note in notes_by_text(rows)),
         "",
+        *_copydays(copydays_table(records, rows)),
         *(f"- {line}" for line in LEGEND),
         "",
     ]
     return "\n".join(lines)
+
+
+def _copydays(table: list[list[str]]) -> list[str]:
+    if not table:
+        return []
+    rule = _markdown_row(["---", *["---:"] * (len(table[0]) - 1)])
+    lines = map(_markdown_row, table)
+    return [f"## {TITLE}", "", EXPLANATION, "", next(lines), rule, *lines, ""]
 
 
 def _markdown_row(cells: Sequence[str]) -> str:

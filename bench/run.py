@@ -12,6 +12,7 @@ from bench.datasets import Dataset, PixelFile, pixels_of, read_dataset
 from bench.examples import write_examples
 from bench.latency import Preset
 from bench.passes import Plan, measure
+from bench.prepared import dataset_place
 from bench.records import BaselineInfo, Record, write_record
 from bench.sample import build_sample
 from bench.screen import Screen
@@ -82,7 +83,7 @@ def _prepare(plan: RunPlan, sizes_px: set[int], screen: Screen) -> tuple[Dataset
             plan.datasets_dir, lambda done, total: screen.preparing("making the sample (once)", done, total)
         )
     else:
-        folder = Path(plan.dataset)
+        folder = dataset_place(plan.dataset, plan.datasets_dir)
     dataset = read_dataset(folder)
     _make_folder(plan.records_dir)
     cache_dir = plan.datasets_dir / PIXELS_FOLDER
@@ -90,10 +91,10 @@ def _prepare(plan: RunPlan, sizes_px: set[int], screen: Screen) -> tuple[Dataset
         size: pixels_of(dataset, size, cache_dir, lambda done, total: screen.preparing("preprocessing", done, total))
         for size in sorted(sizes_px)
     }
-    unreadable = next(iter(pixels.values())).unreadable
-    for index in unreadable:
-        screen.warn(f"{dataset.images[index]} cannot be read and is left out")
-    readable_images(dataset, unreadable)
+    first = next(iter(pixels.values()))
+    for index, reason in zip(first.unreadable, first.reasons, strict=True):
+        screen.warn(f"{dataset.images[index]} is left out: {reason}")
+    readable_images(dataset, first.unreadable)
     return dataset, pixels
 
 

@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from bench.copydays import STRONG
 from bench.latency import percentile, validity_flags
 from bench.records import BASELINE_TARGET, PASSES, Record
 from bench.setting import Setting
@@ -128,6 +129,8 @@ def _notes(record: Record) -> tuple[str, ...]:
         notes.append("made from another student than the baseline: retention compares different weights")
     if record.accuracy and record.accuracy.num_skipped:
         notes.append(f"{record.accuracy.num_skipped} images of the dataset could not be read")
+    if record.accuracy and record.accuracy.copydays and STRONG in record.accuracy.copydays.mean_ap:
+        notes.append(f"Copydays: mAP of {STRONG} {record.accuracy.copydays.mean_ap[STRONG]:.3f}")
     return tuple(notes)
 
 

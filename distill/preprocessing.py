@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"})
+# No other is tried, whatever a file's name: Pillow would give an EPS to Ghostscript, which runs what is in it.
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
 MAX_PIXELS = 100_000_000
 RESIZE_FILTER = "bilinear, antialiased"
 
@@ -29,19 +31,22 @@ def read_rgb(source: Path | bytes) -> Image.Image:
     """Decode an image: EXIF orientation applied, first frame, alpha over white, RGB.
 
     Raises:
-        UnreadableImageError: missing, truncated, not an image, or over 100 megapixels.
+        UnreadableImageError: missing, empty, truncated, not an image in one of `FORMATS`, over 100 megapixels, or of
+            32 bits a channel, where nothing says what is white.
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(BytesIO(source) if isinstance(source, bytes) else source) as image:
+            warnings.simplefilter("ignore")  # damaged EXIF, and sizes that are checked below
+            with Image.open(BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS) as image:
                 if image.width * image.height > MAX_PIXELS:
                     raise UnreadableImageError(f"{image.width}x{image.height} px is over {MAX_PIXELS:,} pixels")
                 return _to_rgb(ImageOps.exif_transpose(image))
     except UnreadableImageError:
         raise
     except UnidentifiedImageError as error:  # its text has the path, or an address in memory
-        raise UnreadableImageError("not an image, or of a kind that is not read") from error
+        num_bytes = len(source) if isinstance(source, bytes) else source.stat().st_size
+        what = f"not an image of a kind that is read ({', '.join(FORMATS)})" if num_bytes else "the file is empty"
+        raise UnreadableImageError(what) from error
     except Exception as error:  # Pillow's plugins raise many kinds on broken data
         raise UnreadableImageError(
             f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
@@ -49,10 +54,11 @@ def read_rgb(source: Path | bytes) -> Image.Image:
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode in {"I;16", "I;16B", "I;16L", "I", "F"}:  # 16-bit grey: keep the high byte
-        values = np.asarray(image, dtype=np.float64)
-        scale = 255.0 / 65535.0 if values.max(initial=0.0) > 255 else 1.0
-        return Image.fromarray(np.clip(values * scale, 0, 255).astype(np.uint8)).convert("RGB")
+    if image.mode in {"I", "F"}:
+        raise UnreadableImageError("has 32 bits a channel, and nothing says which value is white; save it with 8 or 16")
+    if image.mode.startswith("I;16"):  # Pillow would cut off above 255; 65535 is 255 times 257
+        values = np.asarray(image, dtype=np.uint32)
+        return Image.fromarray(((values + 128) // 257).astype(np.uint8)).convert("RGB")
     if "A" in image.getbands() or "transparency" in image.info:
         rgba = image.convert("RGBA")
         white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))

@@ -62,6 +62,7 @@ def test_command_line_imports_nothing_heavy(module: str) -> None:
         (("run", "--bundle", "BUNDLE", "--device", "hosst"), 2, "unknown device 'hosst'"),
         (("run", "--bundle", "BUNDLE", "--preset", "quik"), 2, "did you mean 'quick'"),
         (("run", "--bundle", "BUNDLE", "--dataset", "absent", "--baseline", "none"), 2, "absent has no references"),
+        (("run", "--bundle", "BUNDLE", "--dataset", "disc", "--baseline", "none"), 3, "python -m bench prepare disc"),
         (("run", "--bundle", "BUNDLE", "--baseline", "defualt"), 2, "unknown student 'defualt'"),
         (("report", "--records", "absent"), 2, "no record in absent"),
     ],

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import struct
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from bench.datasets import pixels_of, read_dataset
 from distill.errors import InputError
@@ -122,6 +125,32 @@ def test_corrupt_image_is_told_and_left_black(own_dataset_dir: Path, tmp_path: P
         pixels = pixels_of(dataset, 32, tmp_path / "cache")
         assert pixels.unreadable == (7,)
         assert not np.load(pixels.path)[7].any()
+
+
+def test_each_bad_image_is_named_by_its_place_and_reason(own_dataset_dir: Path, tmp_path: Path) -> None:
+    references = own_dataset_dir / "references"
+    whole = (references / "r0.png").read_bytes()
+    (references / "r1.png").write_bytes(b"")
+    (references / "r2.png").write_bytes(whole[: len(whole) // 2])
+    huge = BytesIO()
+    Image.new("RGB", (1, 1)).save(huge, "BMP")  # a small file that claims a huge picture: the header's width and height
+    huge.getbuffer()[18:26] = struct.pack("<ii", 12_000, 12_000)
+    (references / "r3.png").write_bytes(huge.getvalue())
+    Image.new("CMYK", (8, 8)).save(references / "r4.png", "JPEG")  # readable, whatever the file is called
+    dataset = read_dataset(own_dataset_dir)
+    pixels = pixels_of(dataset, 32, tmp_path / "cache")
+    assert [dataset.images[index].name for index in pixels.unreadable] == ["r1.png", "r2.png", "r3.png"]
+    assert pixels.reasons[0] == "the file is empty"
+    assert "truncated" in pixels.reasons[1]
+    assert pixels.reasons[2] == "12000x12000 px is over 100,000,000 pixels"
+    assert pixels_of(dataset, 32, tmp_path / "cache") == pixels
+
+
+def test_cache_of_before_reasons_were_kept_is_read(own_dataset_dir: Path, tmp_path: Path) -> None:
+    (own_dataset_dir / "references" / "r2.png").write_bytes(b"")
+    dataset = read_dataset(own_dataset_dir)
+    pixels_of(dataset, 32, tmp_path).path.with_suffix(".json").write_text('{"unreadable": [7]}')
+    assert pixels_of(dataset, 32, tmp_path).reasons == ("cannot be read",)
 
 
 def test_nothing_is_left_where_the_pixels_cannot_be_finished(dataset_dir: Path, tmp_path: Path) -> None:

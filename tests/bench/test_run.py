@@ -105,6 +105,37 @@ def test_corrupt_image_is_left_out_and_counted(plan: RunPlan, own_dataset_dir: P
     assert 0.5 < record.accuracy.micro_ap <= 0.75
 
 
+def test_copydays_tree_is_judged_block_by_block(plan: RunPlan, dataset_dir: Path) -> None:
+    # Brightened copies of smooth pictures: each finds its original first, which is 1 by the trapezoid rule.
+    folder = plan.datasets_dir / "copydays"
+    for index in range(4):
+        for part, source in (("original", "references/r"), ("strong", "queries/q"), ("crops/10", "queries/q")):
+            (folder / part).mkdir(parents=True, exist_ok=True)
+            name = f"200{index}0{int(part == 'strong')}.jpg"
+            (folder / part / name).write_bytes((dataset_dir / f"{source}{index}.png").read_bytes())
+    (folder / "strong" / "200002.jpg").write_bytes(b"")
+    ((record, _),) = run_bench(replace(plan, dataset="copydays"), Screen())
+    assert record.accuracy is not None
+    assert record.accuracy.dataset == "copydays without jpegqual, 8 of 9 crops, partial"
+    assert record.accuracy.num_skipped == 1
+    assert record.accuracy.copydays is not None
+    assert record.accuracy.copydays.mean_ap == {"strong": 4 / 5, "crops/10": 1.0}
+
+
+def test_disc_tree_is_judged(plan: RunPlan, dataset_dir: Path) -> None:
+    folder = plan.datasets_dir / "disc"
+    for part, first, source, count in (("images", "R00000", "references/r", 6), ("images", "Q0000", "queries/q", 5)):
+        (folder / part).mkdir(parents=True, exist_ok=True)
+        for index in range(count):
+            content = (dataset_dir / f"{source}{index}.png").read_bytes()
+            (folder / part / f"{first}{index}.jpg").write_bytes(content)
+    (folder / "dev_queries_groundtruth.csv").write_text("".join(f"Q0000{n},R00000{n}\n" for n in range(4)))
+    ((record, _),) = run_bench(replace(plan, dataset="disc"), Screen())
+    assert record.accuracy is not None
+    assert (record.accuracy.num_queries, record.accuracy.micro_ap, record.accuracy.recall_at_1) == (5, 1.0, 1.0)
+    assert record.accuracy.dataset == "disc/dev_queries_groundtruth.csv, partial"
+
+
 def test_changed_bundle_stops_the_run_before_anything_is_measured(plan: RunPlan, new_bundle: NewBundle) -> None:
     good, changed = new_bundle("a"), new_bundle("b")
     (changed / "model.onnx").write_bytes(b"other")
