@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from distill import teachers_command
+from distill import cache_command, preview_command, teachers_command
 from distill.cli import check_out, one_line_errors, report_skipped
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -86,6 +86,8 @@ def _git_revision() -> str | None:
 
 app.command("teachers", epilog=teachers_command.LIST_EXAMPLES)(teachers_command.list_teachers)
 app.command(epilog=teachers_command.WHITEN_EXAMPLES)(teachers_command.whiten_teacher)
+app.command(epilog=preview_command.EXAMPLES)(preview_command.augment_preview)
+app.command(help=cache_command.HELP, epilog=cache_command.EXAMPLES)(cache_command.cache_teacher)
 
 if __name__ == "__main__":
     app(prog_name="python -m distill")

@@ -39,7 +39,7 @@ def one_line_errors(*others: type[Exception]) -> Iterator[None]:
     try:
         yield
     except kinds as error:
-        _stop(str(error), cast(HasExitCode, error).exit_code, error)
+        _stop(_own_line(str(error)), cast(HasExitCode, error).exit_code, error)
     except KeyboardInterrupt as error:
         _stop("interrupted; what was finished is kept, nothing half-written is left", INTERRUPTED, error)
     except OSError as error:
@@ -64,6 +64,13 @@ def sigterm_cleans_up() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def _own_line(message: str) -> str:
+    """Of an error that a data-loading worker passed on with its traceback, the line that is the error's own."""
+    if not message.startswith("Caught "):
+        return message
+    return message.strip().splitlines()[-1].partition(": ")[2]
 
 
 def _stop(line: str, exit_code: int, cause: BaseException) -> None:

@@ -61,7 +61,7 @@ def text(image: Image.Image, rng: np.random.Generator, _other: Image.Image) -> I
     font = ImageFont.load_default(size=size_px)
     layer = Image.new("RGBA", image.size)
     draw = ImageDraw.Draw(layer)
-    ink = (*_color(rng), int(rng.integers(150, 256)))
+    ink = (*random_color(rng), int(rng.integers(150, 256)))
     for _ in range(int(rng.integers(1, 5))):
         words = " ".join(
             "".join(rng.choice(list(_LETTERS), size=rng.integers(2, 9))) for _ in range(rng.integers(1, 4))
@@ -74,7 +74,7 @@ def text(image: Image.Image, rng: np.random.Generator, _other: Image.Image) -> I
 def rotate(image: Image.Image, rng: np.random.Generator, _other: Image.Image) -> Image.Image:
     """Turn by 5..45 degrees either way; the corners take one colour."""
     angle = float(rng.choice([-1.0, 1.0]) * rng.uniform(5, 45))
-    return image.rotate(angle, _BICUBIC, expand=True, fillcolor=_color(rng))
+    return image.rotate(angle, _BICUBIC, expand=True, fillcolor=random_color(rng))
 
 
 def quarter_turn(image: Image.Image, rng: np.random.Generator, _other: Image.Image) -> Image.Image:
@@ -126,7 +126,7 @@ def frame(image: Image.Image, rng: np.random.Generator, _other: Image.Image) -> 
         left = right = 0
     elif which == 2:
         top = bottom = 0
-    return ImageOps.expand(image, (left, top, right, bottom), fill=_color(rng))
+    return ImageOps.expand(image, (left, top, right, bottom), fill=random_color(rng))
 
 
 def noise(image: Image.Image, rng: np.random.Generator, _other: Image.Image) -> Image.Image:
@@ -159,7 +159,7 @@ def perspective(image: Image.Image, rng: np.random.Generator, _other: Image.Imag
     moved = corners + inwards * rng.uniform(0.02, 0.25, (4, 2))
     coefficients = _homography(moved, corners)
     return image.transform(
-        image.size, Image.Transform.PERSPECTIVE, tuple(coefficients), _BICUBIC, fillcolor=_color(rng)
+        image.size, Image.Transform.PERSPECTIVE, tuple(coefficients), _BICUBIC, fillcolor=random_color(rng)
     )
 
 
@@ -188,7 +188,8 @@ def _paste(onto: Image.Image, pasted: Image.Image, fraction: float, rng: np.rand
     return canvas
 
 
-def _color(rng: np.random.Generator) -> tuple[int, int, int]:
+def random_color(rng: np.random.Generator) -> tuple[int, int, int]:
+    """A colour from the whole cube."""
     red, green, blue = (int(value) for value in rng.integers(0, 256, 3))
     return red, green, blue
 

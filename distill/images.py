@@ -1,4 +1,4 @@
-"""Images one at a time from a folder or a tar archive, so that memory stays bounded however many there are."""
+"""Images of a folder or a tar archive: where they are, and one at a time, so that memory stays bounded."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import lzma
 import tarfile
 import zlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image
@@ -17,22 +18,44 @@ _DAMAGE = (tarfile.TarError, OSError, EOFError, zlib.error, lzma.LZMAError)
 Decoded = Image.Image | UnreadableImageError
 
 
-def count_images(source: Path) -> int:
-    """How many image files a folder or tar holds, without decoding any.
+@dataclass(frozen=True)
+class FoundImage:
+    """An image file by its path inside the source; in a tar, also where its bytes lie (after any decompression)."""
+
+    name: str
+    offset: int = 0
+    num_bytes: int = -1  # the whole file
+
+
+def find_images(source: Path) -> list[FoundImage]:
+    """Every image file of a folder, in path order, or of a tar, in its own order, without decoding any.
 
     Raises:
         InputError: no such source, not a folder or tar, or no image file in it.
     """
     if source.is_dir():
-        num_images = len(list_images(source))
+        found = [FoundImage(path.relative_to(source).as_posix()) for path in list_images(source)]
     elif source.is_file():
         with _open_tar(source) as archive:
-            num_images = sum(_is_image(member) for member in _members(archive, source))
+            found = [
+                FoundImage(member.name.removeprefix("./"), member.offset_data, member.size)
+                for member in _members(archive, source)
+                if _is_image(member)
+            ]
     else:
         raise InputError(f"no folder or tar of images at {source}; check the path")
-    if num_images == 0:
+    if not found:
         raise InputError(f"{source} holds no image file; looked for {', '.join(sorted(IMAGE_SUFFIXES))}")
-    return num_images
+    return found
+
+
+def count_images(source: Path) -> int:
+    """How many image files a folder or tar holds, without decoding any.
+
+    Raises:
+        InputError: as `find_images`.
+    """
+    return len(find_images(source))
 
 
 def stream_files(source: Path) -> Iterator[tuple[str, Path | bytes]]:
