@@ -15,6 +15,7 @@ from distill.cli import one_line_errors, sigterm_cleans_up
 
 if TYPE_CHECKING:
     from bench.records import Record
+    from bench.run import RunResult
 
 app = typer.Typer(
     add_completion=False,
@@ -48,6 +49,16 @@ def run(
     baseline: Annotated[
         str, typer.Option(help="The student to compare with, by name or checkpoint; or 'none'.")
     ] = "default",
+    teacher: Annotated[
+        str | None,
+        typer.Option(
+            help="The teacher to compare with, by name or checkpoint; or 'none'.", show_default="the student's"
+        ),
+    ] = None,
+    write_threshold: Annotated[
+        bool,
+        typer.Option("--write-threshold", help="Write each bundle's own threshold@P90 into its manifest and card."),
+    ] = False,
     out: Annotated[Path, typer.Option(help="Folder for the records.")] = Path("artifacts/records"),
     as_json: AsJson = False,
 ) -> None:
@@ -61,20 +72,24 @@ def run(
             device=device,
             dataset=dataset,
             datasets_dir=Path("artifacts/datasets"),
+            stores_dir=Path("artifacts/descriptors"),
             preset=find_preset(preset),
             num_threads=threads,
             baseline=baseline,
+            teacher=teacher,
+            write_threshold=write_threshold,
             records_dir=out,
         )
         with Screen() as screen:
-            done = run_bench(plan, screen)
-        records = [record for record, _ in done]
+            result = run_bench(plan, screen)
+        records = [record for record, _ in result.records]
         if as_json:
-            typer.echo(json.dumps({"records": [str(path) for _, path in done], "rows": _plain_rows(records)}))
+            typer.echo(json.dumps(_plain(result)))
         else:
-            _print_table(records)
+            _print_result(result)
             again = [word for path in plan.bundles for word in ("--bundle", str(path))]
             again += ["--dataset", dataset, "--preset", "full", "--out", str(out)]
+            again += ["--teacher", teacher] if teacher else []
             typer.echo(f"\nNext:\n  {shlex.join(['python', '-m', 'bench', 'report', '--records', str(out)])}")
             typer.echo(f"  {shlex.join(['python', '-m', 'bench', 'run', *again])}")
     raise typer.Exit(_exit_code(records))
@@ -99,6 +114,7 @@ def report(
                     "html": str(found.html_path),
                     "markdown": str(found.markdown_path),
                     "csv": str(found.csv_path),
+                    "compatibility_csv": str(found.compatibility_path) if found.compatibility_path else None,
                     "recommendation": found.recommendation,
                 }
                 for found in reports
@@ -116,25 +132,32 @@ app.command(help=make_dataset_command.HELP, epilog=make_dataset_command.EXAMPLES
 app.command(help=prepare_command.HELP, epilog=prepare_command.EXAMPLES)(prepare_command.prepare)
 
 
-def _plain_rows(records: list[Record]) -> list[dict[str, object]]:
+def _plain(result: RunResult) -> dict[str, object]:
     from dataclasses import asdict
 
     from bench.table import make_row
 
-    return [asdict(make_row(record)) for record in records]
+    matrix = result.compatibility
+    return {
+        "records": [str(path) for _, path in result.records],
+        "rows": [asdict(make_row(record)) for record, _ in result.records],
+        "compatibility": [cell.model_dump() for cell in matrix.cells] if matrix else None,
+        "thresholds": result.thresholds,
+    }
 
 
-def _print_table(records: list[Record]) -> None:
+def _print_result(result: RunResult) -> None:
     from rich.console import Console
     from rich.table import Table
 
     from bench.recommend import recommend
-    from bench.table import COLUMNS, make_row
-    from bench.words import notes_by_text
+    from bench.table import columns_of, make_row
+    from bench.words import describe_worst, notes_by_text
 
+    records = [record for record, _ in result.records]
     rows = [make_row(record) for record in records]
     table = Table(box=None, header_style="bold", padding=(0, 1, 0, 0))
-    columns = [column for column in COLUMNS if column.in_terminal]
+    columns = [column for column in columns_of(rows) if column.in_terminal]
     table.add_column("artifact", no_wrap=True)
     for column in columns:
         title = f"{column.title} {column.unit}".strip().replace(" ", "\n")
@@ -145,15 +168,20 @@ def _print_table(records: list[Record]) -> None:
     console.print(table)
     for who, note in notes_by_text(rows):
         console.print(f"{who}: {note}", markup=False)
+    if result.compatibility is not None:
+        console.print(describe_worst(result.compatibility), markup=False)
+    for line in result.thresholds:
+        console.print(line, markup=False, soft_wrap=True)
     console.print(f"\nRecommended: {recommend(records).sentence}", markup=False)
 
 
 def _exit_code(records: list[Record]) -> int:
-    """1 where an artifact failed; 3 where none could run for want of its runtime."""
-    from bench.records import BASELINE_TARGET
+    """1 where an artifact failed, or does not see colour; 3 where none could run for want of its runtime."""
+    from bench.records import REFERENCE_TARGETS
+    from bench.stability import ignores_colour
 
-    bundles = [record for record in records if record.artifact.target != BASELINE_TARGET]
-    if any(record.failure for record in records):
+    bundles = [record for record in records if record.artifact.target not in REFERENCE_TARGETS]
+    if any(record.failure or (record.stability and ignores_colour(record.stability)) for record in records):
         return 1
     return 0 if any(record.latency for record in bundles) else 3
 

@@ -6,11 +6,15 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from PIL import Image
+
 from bench.records import BASELINE_TARGET, ArtifactInfo
 from distill.errors import InputError
 from export.bundle import check_files, read_manifest
 from export.manifest import MANIFEST_NAME, Manifest
 from export.runtimes import RUNTIMES, why_no_runtime
+
+EAGER_PATH, EAGER_INSTALL = Path(__file__).parent / "eager.py", "pip install -e ."
 
 
 @dataclass(frozen=True)
@@ -22,6 +26,9 @@ class Artifact:
     runtime_path: Path | None
     install: str  # the command that brings the runtime where it is missing
     not_measured: str = ""
+    bundle_dir: Path | None = None  # None for what is only compared with
+    teacher: str | None = None  # as the student's card names it
+    resample: Image.Resampling = Image.Resampling.BILINEAR  # the pixel contract's; only teachers have another
 
 
 def find_bundles(paths: list[Path]) -> list[Path]:
@@ -58,6 +65,8 @@ def bundle_artifact(bundle_dir: Path) -> Artifact:
         runtime_path=runtimes_dir / f"{module}.py" if module else None,
         install=f"pip install {package}",
         not_measured="" if module else why_no_runtime(manifest.target),
+        bundle_dir=bundle_dir,
+        teacher=manifest.student.teacher,
     )
 
 
@@ -90,7 +99,7 @@ def _model_sha256(manifest: Manifest) -> str:
 
 
 def baseline_artifact(student: str, folder: Path) -> Artifact:
-    """The student itself, written whole into `folder` as the one file that PyTorch eager opens.
+    """The student itself, by name or checkpoint, written whole into `folder` as the one file that PyTorch eager opens.
 
     Raises:
         InputError: no such student or checkpoint, or one that cannot be read.
@@ -119,4 +128,4 @@ def baseline_artifact(student: str, folder: Path) -> Artifact:
         parity_reason="it is the checkpoint itself",
         parity_cosine_min=None,
     )
-    return Artifact(info, path, Path(__file__).parent / "eager.py", install="pip install -e .")
+    return Artifact(info, path, EAGER_PATH, EAGER_INSTALL, teacher=card.teacher)

@@ -13,19 +13,16 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import json
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import PIL
 
 from bench.image_paths import JoinedPaths
 from bench.micro_ap import Ints
 from distill.errors import InputError
-from distill.preprocessing import UnreadableImageError, list_images, read_rgb, to_pixels
+from distill.preprocessing import list_images
 
 GROUND_TRUTH_NAME, EDITS_NAME = "ground_truth.csv", "edits.csv"
 
@@ -53,15 +50,6 @@ class Dataset:
         """File name without its suffix, after the block where there are blocks: their names repeat."""
         name = self.queries[index].stem
         return f"{self.blocks[index]}/{name}" if self.blocks else name
-
-
-@dataclass(frozen=True)
-class PixelFile:
-    """A .npy of (Q + R + T, S, S, 3) uint8 in the order of `Dataset.images`; those that could not be read are black."""
-
-    path: Path
-    unreadable: tuple[int, ...]
-    reasons: tuple[str, ...] = ()  # of each unreadable image
 
 
 def read_dataset(place: Path) -> Dataset:
@@ -178,42 +166,3 @@ def content_sha256(folder: Path, paths: list[Path]) -> str:
         file_hash = hashlib.sha256(path.read_bytes()).hexdigest()
         digest.update(f"{path.relative_to(folder).as_posix()}\0{file_hash}\n".encode())
     return digest.hexdigest()
-
-
-def pixels_of(
-    dataset: Dataset, size_px: int, cache_dir: Path, on_image: Callable[[int, int], None] | None = None
-) -> PixelFile:
-    """Preprocess every image once; the result is cached by content hash, size and Pillow version.
-
-    `on_image` is called with the number done and the number of all.
-    """
-    path = cache_dir / f"{dataset.sha256[:16]}-{size_px}px-pillow-{PIL.__version__}.npy"
-    sidecar = path.with_suffix(".json")
-    if path.is_file() and sidecar.is_file():
-        found = json.loads(sidecar.read_text(encoding="utf-8"))
-        # A cache of before reasons were kept has none.
-        reasons = found.get("reasons", ["cannot be read"] * len(found["unreadable"]))
-        return PixelFile(path, tuple(found["unreadable"]), tuple(reasons))
-    cache_dir.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp")
-    reason_of: dict[int, str] = {}
-    shape = (len(dataset.images), size_px, size_px, 3)
-    try:
-        with temporary.open("wb") as file:
-            np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
-            for index, source in enumerate(dataset.images):
-                try:
-                    pixels = to_pixels(read_rgb(source), size_px)
-                except UnreadableImageError as error:
-                    reason_of[index] = str(error)
-                    pixels = np.zeros(shape[1:], dtype=np.uint8)
-                file.write(pixels.tobytes())
-                if on_image is not None:
-                    on_image(index + 1, len(dataset.images))
-        sidecar.write_text(
-            json.dumps({"unreadable": list(reason_of), "reasons": list(reason_of.values())}), encoding="utf-8"
-        )
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return PixelFile(path, tuple(reason_of), tuple(reason_of.values()))

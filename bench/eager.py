@@ -1,19 +1,23 @@
-"""PyTorch eager as a runtime: the baseline that artifacts are compared with.
+"""PyTorch eager as a runtime: the baseline and the teacher that artifacts are compared with.
 
 Same `load(path, num_threads) -> Session` as the files in `export/runtimes`, so that the same worker measures it. Unlike
-them it imports this project, to rebuild the student from its checkpoint, so it runs on the host only; on the GPU when
-there is one.
+them it imports this project, to rebuild a student or open a teacher, so it runs on the host only;
+on the GPU when there is one.
 """
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from distill.checkpoint import Checkpoint, load_checkpoint
+from distill.checkpoint import load_checkpoint
+from distill.teachers import open_teacher
 
 PACKAGE = "torch"
 _DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -21,12 +25,12 @@ ACCELERATOR = torch.cuda.get_device_name() if _DEVICE.type == "cuda" else "cpu"
 
 
 class EagerSession:
-    """A student, with the scaling that artifacts carry inside their graph."""
+    """A network on `_DEVICE`, with the scaling that artifacts carry inside their graph."""
 
-    def __init__(self, checkpoint: Checkpoint) -> None:
-        self._model = checkpoint.model.to(_DEVICE)
-        self._mean = torch.tensor(checkpoint.card.mean, device=_DEVICE).view(1, 3, 1, 1)
-        self._std = torch.tensor(checkpoint.card.std, device=_DEVICE).view(1, 3, 1, 1)
+    def __init__(self, describe: Callable[[Tensor], Tensor], mean: Sequence[float], std: Sequence[float]) -> None:
+        self._describe = describe
+        self._mean = torch.tensor(mean, device=_DEVICE).view(1, 3, 1, 1)
+        self._std = torch.tensor(std, device=_DEVICE).view(1, 3, 1, 1)
         self._input = torch.empty(0)
         self._output = torch.empty(0)
 
@@ -36,7 +40,7 @@ class EagerSession:
 
     def invoke(self) -> None:
         with torch.inference_mode():
-            self._output = self._model((self._input / 255.0 - self._mean) / self._std)
+            self._output = self._describe((self._input / 255.0 - self._mean) / self._std)
         if _DEVICE.type == "cuda":
             torch.cuda.synchronize()
 
@@ -45,6 +49,10 @@ class EagerSession:
 
 
 def load(path: Path, num_threads: int) -> EagerSession:
-    """Open a student checkpoint; the thread count is process-wide in PyTorch."""
+    """Open a student checkpoint, or the teacher that a JSON file names; the thread count is process-wide in PyTorch."""
     torch.set_num_threads(num_threads)
-    return EagerSession(load_checkpoint(path))
+    if path.suffix == ".json":
+        teacher = open_teacher(json.loads(path.read_text(encoding="utf-8"))["teacher"]).to(_DEVICE)
+        return EagerSession(teacher.describe, teacher.mean, teacher.std)
+    checkpoint = load_checkpoint(path)
+    return EagerSession(checkpoint.model.to(_DEVICE), checkpoint.card.mean, checkpoint.card.std)

@@ -8,21 +8,24 @@ from html import escape
 from importlib.resources import files
 
 from bench.charts import latency_chart, trace_chart
+from bench.compatibility import Compatibility
 from bench.copydays_table import EXPLANATION, TITLE, copydays_table
+from bench.details import TextTable, compatibility_table, describe_matrix, detection_table, stability_table
 from bench.examples import Examples
+from bench.heatmap import first_answer_heatmap, micro_ap_heatmap
 from bench.recommend import Recommendation, recommend
 from bench.records import Record
 from bench.scatter import scatter_chart
 from bench.setting import common_setting
-from bench.table import COLUMNS, NOT_MEASURED, Row, make_rows
-from bench.words import LEGEND, describe_device, describe_run, notes_by_text
+from bench.table import BLIND, NOT_MEASURED, Column, Row, columns_of, make_rows
+from bench.words import LEGEND, describe_device, describe_run, describe_worst, notes_by_text
 
 _STATE_CLASSES = {"ok": "state", "exported but failed its check": "state unchecked", "failed": "state failed"}
 _LONG_FACT = 80  # characters; a longer one takes a line of its own
 
 
-def render_page(records: Sequence[Record], examples: Examples | None) -> str:
-    """The whole page for the records of one device."""
+def render_page(records: Sequence[Record], examples: Examples | None, matrix: Compatibility | None = None) -> str:
+    """The whole page for the records of one device, with the matrix of its artifacts where there is one."""
     setting = common_setting(records)
     rows = make_rows(records, setting)
     chosen = recommend(setting.alike(records))
@@ -37,6 +40,9 @@ def render_page(records: Sequence[Record], examples: Examples | None) -> str:
         _copydays(copydays_table(records, rows)),
         "<h2>Cost and detection</h2>",
         _charts(rows),
+        _details(detection_table(records, rows)),
+        _details(stability_table(records, rows)),
+        _compatibility(matrix),
         "<h2>Latency over time</h2>",
         "<p class='soft'>Every inference in order, from zero to the slowest; the dashed line is the median.</p>",
         _traces(records, rows),
@@ -71,20 +77,21 @@ def _answer(chosen: Recommendation) -> str:
 
 
 def _table(records: Sequence[Record], rows: Sequence[Row], chosen: Recommendation) -> str:
+    columns = columns_of(rows)
     head = "".join(
         f"<th class='{'number' if column.numeric else ''}'>{escape(column.title)}<small>{column.unit}</small></th>"
-        for column in COLUMNS
+        for column in columns
     )
     body = "".join(
-        f"<tr class='{'chosen' if record is chosen.record else ''}'>{_cells(row)}</tr>"
+        f"<tr class='{'chosen' if record is chosen.record else ''}'>{_cells(row, columns)}</tr>"
         for record, row in zip(records, rows, strict=True)
     )
     return f"<div class='card table'><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
 
 
-def _cells(row: Row) -> str:
+def _cells(row: Row, columns: Sequence[Column]) -> str:
     cells = []
-    for column in COLUMNS:
+    for column in columns:
         text = escape(column.text(row))
         title = f"{column.title}, {column.unit}" if column.unit else column.title
         if column.title == "state":
@@ -95,7 +102,10 @@ def _cells(row: Row) -> str:
 
 
 def _notes(rows: Sequence[Row]) -> str:
-    items = "".join(f"<li><b>{escape(who)}</b>: {escape(note)}</li>" for who, note in notes_by_text(rows))
+    items = "".join(
+        f"<li class='{'failure' if note == BLIND else ''}'><b>{escape(who)}</b>: {escape(note)}</li>"
+        for who, note in notes_by_text(rows)
+    )
     return f"<ul class='soft'>{items}</ul>" if items else ""
 
 
@@ -125,6 +135,51 @@ def _charts(rows: Sequence[Row]) -> str:
         ),
     )
     return f"<div class='charts'>{''.join(_figure(*figure) for figure in figures)}</div>"
+
+
+def _details(table: TextTable) -> str:
+    notes = "".join(f"<li>{escape(note)}</li>" for note in table.notes)
+    return (
+        f"<h2>{escape(table.title)}</h2><p class='soft'>{escape(table.intro)}</p>{_text_table(table)}"
+        f"{f'<ul class=soft>{notes}</ul>' if notes else ''}"
+    )
+
+
+def _text_table(table: TextTable) -> str:
+    classes = ["" if index < table.num_words else "number" for index in range(len(table.head))]
+    head = "".join(f"<th class='{kind}'>{escape(title)}</th>" for title, kind in zip(table.head, classes, strict=True))
+    body = "".join(
+        "<tr>"
+        + "".join(
+            f"<td class='{_kind(kind, text)}' data-title='{escape(title)}'>{escape(text)}</td>"
+            for title, kind, text in zip(table.head, classes, row, strict=True)
+        )
+        + "</tr>"
+        for row in table.rows
+    )
+    return f"<div class='card table'><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+
+
+def _kind(kind: str, text: str) -> str:
+    if text.startswith("FAILED"):
+        return f"{kind} failure"
+    return f"{kind} absent" if text == NOT_MEASURED else kind
+
+
+def _compatibility(matrix: Compatibility | None) -> str:
+    if matrix is None or matrix.worst is None:
+        return f"<h2>Compatibility</h2><p class='soft'>{NOT_MEASURED}: no two artifacts were judged in one run.</p>"
+    figures = (
+        ("micro-AP", "the darker, the more it loses against the index's own queries", micro_ap_heatmap(matrix)),
+        ("First answers changed", "% of all queries, also those without a match", first_answer_heatmap(matrix)),
+    )
+    return (
+        f"<h2>Compatibility</h2><p class='soft'>{escape(describe_matrix(matrix))}</p>"
+        f"<p class='soft'>{escape(describe_worst(matrix))}</p>"
+        f"<div class='charts heats'>{''.join(_figure(*figure) for figure in figures)}</div>"
+        f"<details><summary>Every pair: micro-AP, cosines, thresholds</summary>"
+        f"{_text_table(compatibility_table(matrix))}</details>"
+    )
 
 
 def _traces(records: Sequence[Record], rows: Sequence[Row]) -> str:

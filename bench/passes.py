@@ -5,30 +5,41 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from bench import remote
-from bench.accuracy import judge
+from bench.accuracy import Compared, judge
 from bench.artifacts import Artifact
-from bench.datasets import Dataset, PixelFile
+from bench.datasets import Dataset
+from bench.descriptor_store import DescriptorStore
+from bench.embedding import EmbedPlan, fill, store_of
 from bench.latency import Preset
-from bench.records import PASSES, BaselineInfo, Record, RuntimeInfo
+from bench.pixel_files import PixelSource, dataset_source
+from bench.records import PASSES, Record, RuntimeInfo
+from bench.stability import stability_of
 from devices.base import Device, DeviceError
 from distill.errors import InputError, OutsideError
 
 NUM_COLD_STARTS = 3
+PREPROCESSING = "preprocessing"  # not a pass: what comes before embedding where pixels are not there yet
 OnProgress = Callable[[str, int, int], None]  # name of the pass, number of its steps done, number of all
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How an artifact is measured; `pixels` is the dataset at its input size."""
+    """How an artifact is measured. `edited` are the images of the stability pass, or why there are none."""
 
     preset: Preset
-    num_threads: int
     dataset: Dataset
-    pixels: PixelFile
-    baseline: BaselineInfo | None
+    edited: PixelSource | str
+    embedding: EmbedPlan
+    compared: Compared
+
+    @property
+    def num_threads(self) -> int:
+        """Threads of the runtime."""
+        return self.embedding.num_threads
 
 
 @dataclass
@@ -36,6 +47,7 @@ class _Findings:
     """What the passes have found so far, and why the rest is missing."""
 
     sections: dict[str, Any] = field(default_factory=dict)
+    not_measured: dict[str, str] = field(default_factory=dict)
     runtime: RuntimeInfo | None = None
     failure: str | None = None
     reason: str = ""
@@ -55,6 +67,7 @@ def measure(device: Device, artifact: Artifact, plan: Plan, on_progress: OnProgr
         except (InputError, DeviceError) as error:
             findings.failure = str(error)
             findings.reason = f"the run failed: {error}"
+    missing = {name: findings.reason for name in PASSES if name not in findings.sections}
     return Record(
         created_utc=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         artifact=artifact.info,
@@ -62,7 +75,7 @@ def measure(device: Device, artifact: Artifact, plan: Plan, on_progress: OnProgr
         preset=plan.preset,
         num_threads=plan.num_threads,
         runtime=findings.runtime,
-        not_measured={name: findings.reason for name in PASSES if name not in findings.sections},
+        not_measured=missing | findings.not_measured,
         failure=findings.failure,
         **findings.sections,
     )
@@ -74,17 +87,26 @@ def _run_passes(device: Device, artifact: Artifact, plan: Plan, findings: _Findi
     starts = []
     for index in range(NUM_COLD_STARTS):
         on_progress("load", index, NUM_COLD_STARTS)
-        start, findings.runtime = remote.cold_start(device, artifact, plan.num_threads)
+        start, runtime = remote.cold_start(device, artifact, plan.num_threads)
         starts.append(start)
+    findings.runtime = runtime
     findings.sections["load"] = tuple(starts)
     on_progress("latency", 0, 1)
     findings.sections["latency"] = remote.latency(device, artifact, plan.num_threads, plan.preset)
     on_progress("memory", 0, 1)
     findings.sections["memory"] = remote.memory(device, artifact, plan.num_threads)
 
-    def on_image(done: int, total: int) -> None:
-        on_progress("accuracy", done, total)
+    def embedded(source: PixelSource, pass_name: str) -> DescriptorStore:
+        store = store_of(plan.embedding.stores_dir, device.facts().name, artifact.info, runtime, source)
+        on_progress(pass_name, 0, source.num_images)
+        progress = partial(on_progress, PREPROCESSING), partial(on_progress, pass_name)
+        fill(store, device, artifact, source, plan.embedding, *progress)
+        return store
 
-    on_image(0, len(plan.dataset.images))
-    descriptors = remote.embed(device, artifact, plan.num_threads, plan.pixels.path, on_image)
-    findings.sections["accuracy"] = judge(descriptors, plan.dataset, plan.pixels.unreadable, plan.baseline)
+    store = embedded(dataset_source(plan.dataset, artifact.resample), "accuracy")
+    unreadable = tuple(skipped.row for skipped in store.skipped())
+    findings.sections["accuracy"] = judge(store.descriptors(), plan.dataset, unreadable, plan.compared)
+    if isinstance(plan.edited, str):
+        findings.not_measured["stability"] = plan.edited
+    else:
+        findings.sections["stability"] = stability_of(embedded(plan.edited, "stability").descriptors())

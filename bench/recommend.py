@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bench.latency import percentile, validity_flags
-from bench.records import BASELINE_TARGET, Accuracy, Latency, Record
+from bench.records import REFERENCE_TARGETS, Accuracy, Latency, Record
+from bench.stability import ignores_colour
 
 MAX_MICRO_AP_LOSS = 0.005
 
@@ -22,14 +23,16 @@ class Recommendation:
 def recommend(records: Sequence[Record]) -> Recommendation:
     """Choose among the records of one device.
 
-    Only artifacts that passed their check are taken, and only those made from the baseline's own weights. The fastest
-    is so by its median, which a few far samples do not move; where its timing is flagged, the sentence says so.
+    Only artifacts that passed their check and see colour are taken, and only those made from the baseline's own
+    weights. The fastest is so by its median, which a few far samples do not move; where its timing is flagged, the
+    sentence says so.
     """
     compared = [
         (record, record.accuracy, record.latency, record.accuracy.baseline.micro_ap)
         for record in records
         if record.accuracy and record.accuracy.baseline and record.latency
-        if record.state == "ok" and not record.other_weights and record.artifact.target != BASELINE_TARGET
+        if record.state == "ok" and not record.other_weights and record.artifact.target not in REFERENCE_TARGETS
+        if not (record.stability and ignores_colour(record.stability))
     ]
     if not compared:
         return Recommendation(

@@ -6,21 +6,20 @@ Statistics are computed when a record is read; only the report rounds.
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Annotated, Literal, Self
 
 import pydantic
 
-from bench.files import write_whole
 from bench.latency import Preset
 from devices.base import DeviceFacts
-from distill.errors import InputError
 from export.manifest import Evidence
 
-SCHEMA_VERSION = 1  # 1: first
-RECORD_SUFFIX = ".record.json"
+# 1: first; 2: stability, score normalisation, retention against a teacher, recall@10 and accuracy@1. 1 is still read.
+SCHEMA_VERSION = 2
 BASELINE_TARGET = "pytorch"  # the student itself, in eager mode
-PASSES = ("load", "latency", "memory", "accuracy")
+TEACHER_TARGET = "teacher"  # the model it was distilled from, in eager mode
+REFERENCE_TARGETS = (BASELINE_TARGET, TEACHER_TARGET)  # measured to compare with, never to ship
+PASSES = ("load", "latency", "memory", "accuracy", "stability")
 State = Literal["ok", "exported but failed its check", "failed"]
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
 FileName = Annotated[str, pydantic.StringConstraints(pattern=NAME_PATTERN)]  # becomes part of a path
@@ -85,11 +84,28 @@ class Memory(_Strict):
 
 
 class BaselineInfo(_Strict):
-    """The baseline that retention is relative to."""
+    """What retention is relative to: the PyTorch student, or the teacher."""
 
     name: str
     weights_sha256: str
     micro_ap: float
+    normalized_micro_ap: float | None = None
+
+
+class NormalizedAccuracy(_Strict):
+    """Retrieval where each score fell by `beta` times the mean of its query's largest cosines to a training set.
+
+    What counts within one query, recall@k and accuracy@1, is as without.
+    """
+
+    beta: float
+    ranks: Literal["[0,2]"] = "[0,2]"  # of those cosines: the three largest
+    num_training: int
+    micro_ap: float
+    micro_ap_low: float
+    micro_ap_high: float
+    recall_at_p90: float
+    threshold_at_p90: float | None
 
 
 class CopydaysAccuracy(_Strict):
@@ -103,7 +119,10 @@ class CopydaysAccuracy(_Strict):
 
 
 class Accuracy(_Strict):
-    """Retrieval with this artifact's descriptors, and everything the figure means nothing without."""
+    """Retrieval with this artifact's descriptors, and everything the figure means nothing without.
+
+    A part that is None has its reason in `not_measured`.
+    """
 
     evidence: Evidence = "measured"
     dataset: str
@@ -121,8 +140,22 @@ class Accuracy(_Strict):
     recall_at_p90: float
     threshold_at_p90: float | None  # None: precision 0.9 was never reached
     recall_at_1: float
+    recall_at_10: float | None = None  # None in a record of schema 1
+    accuracy_at_1: float | None = None
+    normalized: NormalizedAccuracy | None = None
     baseline: BaselineInfo | None
+    teacher: BaselineInfo | None = None
     copydays: CopydaysAccuracy | None = None
+    not_measured: dict[str, str] = {}
+
+
+class Stability(_Strict):
+    """Cosines between the descriptors of images and of harmless edits of them; a list for each edit, image by image."""
+
+    evidence: Evidence = "measured"
+    num_images: int = pydantic.Field(gt=0)
+    cosines: dict[str, tuple[float, ...]]
+    canary_cosines: tuple[float, ...]  # red and blue swapped: what must not be harmless
 
 
 class Record(_Strict):
@@ -140,6 +173,7 @@ class Record(_Strict):
     latency: Latency | None = None
     memory: Memory | None = None
     accuracy: Accuracy | None = None
+    stability: Stability | None = None
     not_measured: dict[str, str]
     failure: str | None = None
 
@@ -165,96 +199,20 @@ class Record(_Strict):
     @property
     def retention(self) -> float | None:
         """micro-AP over the baseline's; None where either is missing or the baseline finds nothing."""
-        if self.accuracy is None or self.accuracy.baseline is None or self.accuracy.baseline.micro_ap == 0:
+        return self._share_of(self.accuracy.baseline if self.accuracy else None)
+
+    @property
+    def teacher_retention(self) -> float | None:
+        """micro-AP over the teacher's; None as in `retention`."""
+        return self._share_of(self.accuracy.teacher if self.accuracy else None)
+
+    def _share_of(self, other: BaselineInfo | None) -> float | None:
+        if self.accuracy is None or other is None or other.micro_ap == 0:
             return None
-        return self.accuracy.micro_ap / self.accuracy.baseline.micro_ap
+        return self.accuracy.micro_ap / other.micro_ap
 
     @property
     def other_weights(self) -> bool:
         """Whether the baseline is another student than the one this artifact was made from."""
         baseline = self.accuracy.baseline if self.accuracy else None
         return baseline is not None and baseline.weights_sha256 != self.artifact.weights_sha256
-
-
-def record_name(record: Record) -> str:
-    """File name of a record: artifact, device and time."""
-    stamp = record.created_utc.replace(":", "").replace("-", "")
-    return f"{record.artifact.name}--{record.device.name}--{stamp}{RECORD_SUFFIX}"
-
-
-def write_record(record: Record, folder: Path) -> Path:
-    """Write whole or not at all; returns the path.
-
-    Raises:
-        InputError: the folder cannot be written.
-    """
-    path = folder / record_name(record)
-    try:
-        write_whole(path, record.model_dump_json())
-    except OSError as error:
-        raise InputError(f"cannot write {path} ({error.strerror}); choose another --out") from error
-    return path
-
-
-def read_record(path: Path) -> Record:
-    """A record from its file.
-
-    Raises:
-        InputError: missing, truncated, foreign, with unknown keys, or of a newer schema.
-    """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read {path} ({error}); check the path") from error
-    try:
-        return Record.model_validate_json(text)
-    except pydantic.ValidationError as error:
-        raise InputError(f"{path} {_why_refused(text, error)}") from error
-
-
-def _why_refused(text: str, error: pydantic.ValidationError) -> str:
-    version = re.search(r'"schema_version":\s*(\d+)', text)
-    if version and int(version[1]) > SCHEMA_VERSION:
-        return f"has schema {version[1]}, this version reads up to {SCHEMA_VERSION}; update icd-mobile"
-    first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"]) or "the file"
-    return f"is not a whole record ({where}: {first['msg']}); delete it and run `python -m bench run` again"
-
-
-def read_records(folder: Path) -> list[Record]:
-    """The newest record of each (device, artifact, dataset, thread count) in a folder, sorted by these.
-
-    A device counts with all its facts and an artifact with its model's hash: two computers are both called "host".
-
-    Raises:
-        InputError: no record there, or one that cannot be read.
-    """
-    newest: dict[tuple[str, ...], Record] = {}
-    for path in sorted(folder.glob(f"*{RECORD_SUFFIX}")):
-        record = read_record(path)
-        key = _identity(record)
-        if key not in newest or newest[key].created_utc <= record.created_utc:
-            newest[key] = record
-    if not newest:
-        raise InputError(f"no record in {folder}; make some: python -m bench run")
-    found = [newest[key] for key in sorted(newest)]
-    return [record for record in found if not _is_outdated(record, found)]
-
-
-def _identity(record: Record) -> tuple[str, ...]:
-    """What a later record must share with this one to take its place."""
-    return (
-        record.device.name,
-        record.artifact.name,
-        f"{record.num_threads:03d}",
-        record.artifact.model_sha256,
-        repr(record.device),
-        record.accuracy.dataset_sha256 if record.accuracy else "",
-    )
-
-
-def _is_outdated(record: Record, others: list[Record]) -> bool:
-    """Whether a run that came to no micro-AP, and so names no dataset, was followed by a later one."""
-    return record.accuracy is None and any(
-        other.created_utc > record.created_utc and _identity(other)[:-1] == _identity(record)[:-1] for other in others
-    )

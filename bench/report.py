@@ -10,15 +10,18 @@ from io import StringIO
 from itertools import groupby
 from pathlib import Path
 
+from bench.compatibility import Cell, Compatibility, merged, read_matrices
 from bench.copydays_table import EXPLANATION, TITLE, copydays_table
+from bench.details import TextTable, compatibility_table, describe_matrix, detection_table, stability_table
 from bench.examples import read_examples
 from bench.files import write_whole
 from bench.page import render_page
 from bench.recommend import recommend
-from bench.records import Record, read_records
-from bench.setting import common_setting
-from bench.table import COLUMNS, NOT_MEASURED, Row, make_row, make_rows
-from bench.words import LEGEND, describe_device, describe_run, notes_by_text
+from bench.record_files import read_records
+from bench.records import Record
+from bench.setting import Setting, common_setting
+from bench.table import NOT_MEASURED, Row, columns_of, make_row, make_rows
+from bench.words import LEGEND, describe_device, describe_run, describe_worst, notes_by_text
 from distill.errors import InputError
 
 
@@ -30,6 +33,7 @@ class Report:
     html_path: Path
     markdown_path: Path
     csv_path: Path
+    compatibility_path: Path | None  # CSV of every pair; None where nothing was crossed
     recommendation: str
 
 
@@ -39,44 +43,63 @@ def write_reports(records_dir: Path, out_dir: Path) -> list[Report]:
     Raises:
         InputError: no records, a damaged one, or a folder that cannot be written.
     """
-    records = read_records(records_dir)
+    records, matrices = read_records(records_dir), read_matrices(records_dir)
     return [
-        _write(device, list(group), records_dir, out_dir)
+        _write(device, list(group), matrices, records_dir, out_dir)
         for device, group in groupby(records, key=lambda record: record.device.name)
     ]
 
 
-def _write(device: str, records: list[Record], records_dir: Path, out_dir: Path) -> Report:
+def _write(
+    device: str, records: list[Record], matrices: Sequence[Compatibility], records_dir: Path, out_dir: Path
+) -> Report:
     ordered = sorted(records, key=_reading_order)
     setting = common_setting(ordered)
     dataset = setting.accuracy.dataset_sha256 if setting.accuracy else ""
+    matrix = _matrix_of(ordered, setting, matrices)
     report = Report(
         device=device,
         html_path=out_dir / f"{device}.html",
         markdown_path=out_dir / f"{device}.md",
         csv_path=out_dir / f"{device}.csv",
+        compatibility_path=out_dir / f"{device}.compatibility.csv" if matrix else None,
         recommendation=recommend(setting.alike(ordered)).sentence,
     )
     try:
-        write_whole(report.html_path, render_page(ordered, read_examples(records_dir, dataset)))
-        write_whole(report.markdown_path, render_markdown(ordered))
+        write_whole(report.html_path, render_page(ordered, read_examples(records_dir, dataset), matrix))
+        write_whole(report.markdown_path, render_markdown(ordered, matrix))
         write_whole(report.csv_path, render_csv(make_rows(ordered, setting)))
+        if matrix is not None and report.compatibility_path is not None:
+            write_whole(report.compatibility_path, render_compatibility_csv(matrix))
     except OSError as error:
         raise InputError(f"cannot write the report in {out_dir} ({error.strerror}); choose another --out") from error
     return report
 
 
-def _reading_order(record: Record) -> tuple[bool, float, str]:
-    """The baseline, then the fastest first, then what was not timed."""
+def _reading_order(record: Record) -> tuple[bool, bool, float, str]:
+    """The baseline, the teacher, then the fastest first, then what was not timed."""
     row = make_row(record)
-    return not row.is_baseline, math.inf if row.p50_ms is None else row.p50_ms, row.name
+    return not row.is_baseline, not row.is_teacher, math.inf if row.p50_ms is None else row.p50_ms, row.name
 
 
-def render_markdown(records: Sequence[Record]) -> str:
-    """The report as Markdown: device, conclusion, table, notes and legend."""
+def _matrix_of(records: Sequence[Record], setting: Setting, matrices: Sequence[Compatibility]) -> Compatibility | None:
+    """What was crossed on the report's device and dataset, the artifacts in the order of its rows."""
+    if setting.accuracy is None:
+        return None
+    found = merged(
+        matrix
+        for matrix in matrices
+        if matrix.device == setting.device and matrix.dataset_sha256 == setting.accuracy.dataset_sha256
+    )
+    return None if found is None else found.restricted([record.artifact.model_sha256 for record in records])
+
+
+def render_markdown(records: Sequence[Record], matrix: Compatibility | None = None) -> str:
+    """The report as Markdown: device, conclusion, tables, notes and legend."""
     setting = common_setting(records)
     rows = make_rows(records, setting)
-    titles = [f"{column.title} ({column.unit})" if column.unit else column.title for column in COLUMNS]
+    columns = columns_of(rows)
+    titles = [f"{column.title} ({column.unit})" if column.unit else column.title for column in columns]
     lines = [
         f"# icd-mobile on {setting.device.name}",
         "",
@@ -86,12 +109,15 @@ def render_markdown(records: Sequence[Record]) -> str:
         f"**Recommended on this device.** {recommend(setting.alike(records)).sentence}",
         "",
         _markdown_row(titles),
-        _markdown_row(["---:" if column.numeric else "---" for column in COLUMNS]),
-        *(_markdown_row([column.text(row) for column in COLUMNS]) for row in rows),
+        _markdown_row(["---:" if column.numeric else "---" for column in columns]),
+        *(_markdown_row([column.text(row) for column in columns]) for row in rows),
         "",
         *(f"- {who}: {note}" for who, note in notes_by_text(rows)),
         "",
         *_copydays(copydays_table(records, rows)),
+        *_markdown_table(detection_table(records, rows)),
+        *_markdown_table(stability_table(records, rows)),
+        *_markdown_matrix(matrix),
         *(f"- {line}" for line in LEGEND),
         "",
     ]
@@ -104,6 +130,27 @@ def _copydays(table: list[list[str]]) -> list[str]:
     rule = _markdown_row(["---", *["---:"] * (len(table[0]) - 1)])
     lines = map(_markdown_row, table)
     return [f"## {TITLE}", "", EXPLANATION, "", next(lines), rule, *lines, ""]
+
+
+def _markdown_table(table: TextTable) -> list[str]:
+    return [
+        f"## {table.title}",
+        "",
+        *([table.intro, ""] if table.intro else []),
+        _markdown_row(table.head),
+        _markdown_row(["---" if index < table.num_words else "---:" for index in range(len(table.head))]),
+        *(_markdown_row(row) for row in table.rows),
+        "",
+        *(f"- {note}" for note in table.notes),
+        "",
+    ]
+
+
+def _markdown_matrix(matrix: Compatibility | None) -> list[str]:
+    if matrix is None or matrix.worst is None:
+        return ["## Compatibility", "", f"{NOT_MEASURED}: no two artifacts were judged in one run.", ""]
+    head = ["## Compatibility", "", describe_matrix(matrix), "", describe_worst(matrix), ""]
+    return [*head, *_markdown_table(compatibility_table(matrix))]
 
 
 def _markdown_row(cells: Sequence[str]) -> str:
@@ -119,4 +166,17 @@ def render_csv(rows: Sequence[Row]) -> str:
     for row in rows:
         values = {name: getattr(row, name) for name in names} | {"notes": "; ".join(row.notes)}
         writer.writerow([NOT_MEASURED if values[name] is None else values[name] for name in names])
+    return text.getvalue()
+
+
+def render_compatibility_csv(matrix: Compatibility) -> str:
+    """Unrounded figures, one row a pair."""
+    text = StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    measured = [name for name in Cell.model_fields if name not in {"index", "queries"}]
+    writer.writerow(["index", "queries", *measured, "micro_ap_gain", "threshold_shift"])
+    for cell in matrix.cells:
+        names = [matrix.member(member).name for member in (cell.index, cell.queries)]
+        values = [getattr(cell, name) for name in measured] + [matrix.gain(cell), matrix.threshold_shift(cell)]
+        writer.writerow([*names, *(NOT_MEASURED if value is None else value for value in values)])
     return text.getvalue()

@@ -1,83 +1,118 @@
-"""One bench run: the baseline and every bundle, measured one after the other, each with a record."""
+"""One bench run: what is compared with and every bundle, measured one after the other, then against each other."""
 
 from __future__ import annotations
 
+import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.accuracy import readable_images
-from bench.artifacts import Artifact, baseline_artifact, bundle_artifact, find_bundles
-from bench.datasets import Dataset, PixelFile, pixels_of, read_dataset
+from bench.accuracy import Compared
+from bench.artifacts import Artifact, bundle_artifact, find_bundles
+from bench.compatibility import Compatibility, write_compatibility
+from bench.cross_search import Embedded, cross_search
+from bench.datasets import Dataset, read_dataset
+from bench.embedding import EmbedPlan, store_of
 from bench.examples import write_examples
 from bench.latency import Preset
 from bench.passes import Plan, measure
+from bench.pixel_files import PixelSource, dataset_source
 from bench.prepared import dataset_place
-from bench.records import BaselineInfo, Record, write_record
+from bench.record_files import write_record
+from bench.records import (
+    BASELINE_TARGET,
+    REFERENCE_TARGETS,
+    TEACHER_TARGET,
+    Accuracy,
+    ArtifactInfo,
+    BaselineInfo,
+    Record,
+)
+from bench.reference_artifacts import reference_artifacts
 from bench.sample import build_sample
 from bench.screen import Screen
+from bench.stability import stability_source
+from bench.thresholds import write_threshold
 from devices.base import Device, open_device
 from distill.errors import InputError
+from distill.preprocessing import UnreadableImageError, read_rgb
+from export.write_accuracy import check_can_rewrite
 
 SAMPLE = "sample"
-NO_BASELINE = "none"
 PIXELS_FOLDER = "pixels"
+THE_TEACHER = "it is the teacher itself"
+NUM_NAMED = 10  # unreadable images, in warnings
 
 
 @dataclass(frozen=True)
 class RunPlan:
-    """What a bench run was asked to do."""
+    """What a bench run was asked to do. `teacher` None is the one that the bundles name."""
 
     bundles: list[Path]
     device: str
     dataset: str
     datasets_dir: Path
+    stores_dir: Path
     preset: Preset
     num_threads: int
     baseline: str
+    teacher: str | None
+    write_threshold: bool
     records_dir: Path
 
 
-def run_bench(plan: RunPlan, screen: Screen) -> list[tuple[Record, Path]]:
-    """Measure the baseline on this computer and every bundle on the device; returns each record and its file.
+@dataclass(frozen=True)
+class RunResult:
+    """Each record with its file, the matrix where two or more artifacts were judged, and what became of thresholds."""
+
+    records: list[tuple[Record, Path]]
+    compatibility: Compatibility | None
+    thresholds: list[str]
+
+
+@dataclass(frozen=True)
+class _Job:
+    device: Device
+    artifact: Artifact
+
+
+def run_bench(plan: RunPlan, screen: Screen) -> RunResult:
+    """Measure the baseline and the teacher on this computer and every bundle on the device.
 
     Everything that can be wrong with the request is looked for before the first measurement.
 
     Raises:
-        InputError: no bundle, a damaged one, an unknown dataset, or a folder that cannot be written.
+        InputError: no bundle, a damaged one, an unknown dataset or teacher, or a folder that cannot be written.
         GateError: a bundle's model is not the one that was exported.
         DeviceError: no such device, or it cannot be reached.
     """
-    artifacts = [bundle_artifact(bundle) for bundle in find_bundles(plan.bundles)]
+    bundles = [bundle_artifact(bundle) for bundle in find_bundles(plan.bundles)]
+    if plan.write_threshold:
+        for artifact in bundles:
+            check_can_rewrite(artifact.bundle_dir or Path())
     with (
         tempfile.TemporaryDirectory() as temporary,
         open_device(plan.device) as device,
         open_device("host") as host,
     ):
-        jobs: list[tuple[Device, Artifact]] = [(device, artifact) for artifact in artifacts]
-        if plan.baseline != NO_BASELINE:
-            jobs.insert(0, (host, baseline_artifact(plan.baseline, Path(temporary))))
-        dataset, pixels = _prepare(plan, {artifact.info.input_size_px for _, artifact in jobs}, screen)
-        baseline: BaselineInfo | None = None
-        done = []
-        for index, (place, artifact) in enumerate(jobs):
-            screen.begin(index, len(jobs), f"{artifact.info.target} {artifact.info.precision}")
-            how = Plan(plan.preset, plan.num_threads, dataset, pixels[artifact.info.input_size_px], baseline)
-            record = measure(place, artifact, how, screen.on_progress)
-            if index == 0 and plan.baseline != NO_BASELINE and record.accuracy:
-                baseline = BaselineInfo(
-                    name=record.artifact.name,
-                    weights_sha256=record.artifact.weights_sha256,
-                    micro_ap=record.accuracy.micro_ap,
-                )
-            done.append((record, write_record(record, plan.records_dir)))
-            screen.finished(record)
+        jobs = [_Job(device, artifact) for artifact in bundles]
+        references, no_teacher = reference_artifacts(plan.baseline, plan.teacher, bundles, Path(temporary))
+        jobs[:0] = [_Job(host, artifact) for artifact in references]
+        dataset, edited = _prepare(plan, screen)
+        done = _measure_all(plan, jobs, dataset, edited, no_teacher, screen)
         write_examples(dataset, plan.records_dir)
-        return done
+        screen.working("searching across artifacts")
+        compatibility = _cross(plan, [record for record, _ in done], dataset, device)
+    thresholds = []
+    if plan.write_threshold:
+        for job, (record, _) in zip(jobs, done, strict=True):
+            if job.artifact.bundle_dir is not None:
+                thresholds.append(write_threshold(job.artifact.bundle_dir, record))
+    return RunResult(done, compatibility, thresholds)
 
 
-def _prepare(plan: RunPlan, sizes_px: set[int], screen: Screen) -> tuple[Dataset, dict[int, PixelFile]]:
-    """The dataset, and its pixels at each input size; the folder for the records is there afterwards."""
+def _prepare(plan: RunPlan, screen: Screen) -> tuple[Dataset, PixelSource | str]:
+    """The dataset, and its edited images or why there are none; the records' folder can be written afterwards."""
     if plan.dataset == SAMPLE:
         folder = build_sample(
             plan.datasets_dir, lambda done, total: screen.preparing("making the sample (once)", done, total)
@@ -85,17 +120,22 @@ def _prepare(plan: RunPlan, sizes_px: set[int], screen: Screen) -> tuple[Dataset
     else:
         folder = dataset_place(plan.dataset, plan.datasets_dir)
     dataset = read_dataset(folder)
+    for images, kind in ((dataset.queries, "query"), (dataset.references, "reference")):
+        if not any(_is_readable(path) for path in images):
+            raise InputError(f"{dataset.folder} has no readable {kind}; replace these files")
     _make_folder(plan.records_dir)
-    cache_dir = plan.datasets_dir / PIXELS_FOLDER
-    pixels = {
-        size: pixels_of(dataset, size, cache_dir, lambda done, total: screen.preparing("preprocessing", done, total))
-        for size in sorted(sizes_px)
-    }
-    first = next(iter(pixels.values()))
-    for index, reason in zip(first.unreadable, first.reasons, strict=True):
-        screen.warn(f"{dataset.images[index]} is left out: {reason}")
-    readable_images(dataset, first.unreadable)
-    return dataset, pixels
+    try:
+        return dataset, stability_source(dataset)
+    except InputError as error:
+        return dataset, str(error)
+
+
+def _is_readable(path: Path) -> bool:
+    try:
+        read_rgb(path)
+    except UnreadableImageError:
+        return False
+    return True
 
 
 def _make_folder(folder: Path) -> None:
@@ -103,3 +143,74 @@ def _make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"cannot write {folder} ({error.strerror}); choose another --out") from error
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise InputError(f"{folder} is not writable; choose another --out")
+
+
+def _measure_all(
+    plan: RunPlan,
+    jobs: list[_Job],
+    dataset: Dataset,
+    edited: PixelSource | str,
+    no_teacher: str,
+    screen: Screen,
+) -> list[tuple[Record, Path]]:
+    """A record of each job, written as soon as it is there."""
+    embedding = EmbedPlan(plan.stores_dir, plan.datasets_dir / PIXELS_FOLDER, plan.num_threads)
+    known: dict[str, BaselineInfo] = {}
+    done = []
+    for index, job in enumerate(jobs):
+        info = job.artifact.info
+        screen.begin(index, len(jobs), f"{info.target} {info.precision}")
+        why = THE_TEACHER if info.target == TEACHER_TARGET else no_teacher
+        compared = Compared(known.get(BASELINE_TARGET), known.get(TEACHER_TARGET), why)
+        record = measure(
+            job.device, job.artifact, Plan(plan.preset, dataset, edited, embedding, compared), screen.on_progress
+        )
+        done.append((record, write_record(record, plan.records_dir)))
+        screen.finished(record)
+        if record.accuracy and not any(earlier.accuracy for earlier, _ in done[:-1]):
+            _warn_of_unreadable(plan, record, dataset, screen)
+        if record.accuracy and info.target in REFERENCE_TARGETS:
+            known[info.target] = _as_baseline(info, record.accuracy)
+        elif info.target == TEACHER_TARGET:
+            no_teacher = f"the teacher was not judged: {record.not_measured['accuracy']}"
+    return done
+
+
+def _warn_of_unreadable(plan: RunPlan, record: Record, dataset: Dataset, screen: Screen) -> None:
+    """Name the first images that were left out; all of them are in the store."""
+    assert record.runtime is not None, "what was judged has run"
+    source = dataset_source(dataset)
+    store = store_of(plan.stores_dir, record.device.name, record.artifact, record.runtime, source)
+    skipped = store.skipped()
+    for one in skipped[:NUM_NAMED]:
+        screen.warn(f"{dataset.folder / one.image} is left out: {one.reason}")
+    if len(skipped) > NUM_NAMED:
+        screen.warn(f"and {len(skipped) - NUM_NAMED} others; all are named in {store.folder}")
+
+
+def _as_baseline(info: ArtifactInfo, accuracy: Accuracy) -> BaselineInfo:
+    return BaselineInfo(
+        name=info.name,
+        weights_sha256=info.weights_sha256,
+        micro_ap=accuracy.micro_ap,
+        normalized_micro_ap=accuracy.normalized.micro_ap if accuracy.normalized else None,
+    )
+
+
+def _cross(plan: RunPlan, records: list[Record], dataset: Dataset, device: Device) -> Compatibility | None:
+    """The matrix of what was judged, each model once, written beside the records; None where that is fewer than two."""
+    source = dataset_source(dataset)
+    stores = [
+        (record.artifact, store_of(plan.stores_dir, record.device.name, record.artifact, record.runtime, source))
+        for record in {record.artifact.model_sha256: record for record in records}.values()
+        if record.accuracy and record.runtime
+    ]
+    if len(stores) < 2:
+        return None
+    unreadable = tuple(skipped.row for skipped in stores[0][1].skipped())
+    artifacts = [Embedded(info, store.descriptors()) for info, store in stores]
+    found = cross_search(artifacts, dataset, unreadable, device.facts())
+    write_compatibility(found, plan.records_dir)
+    return found

@@ -129,8 +129,8 @@ def _check_dims(queries: Descriptors, references: Descriptors) -> None:
         )
 
 
-def check_unit(descriptors: Descriptors, what: str) -> None:
-    """Refuse descriptors that an inner product would rank wrongly.
+def check_unit(descriptors: Descriptors, what: str, first: int = 0) -> None:
+    """Refuse descriptors that an inner product would rank wrongly; the first of them is number `first`.
 
     Raises:
         InputError: one is not finite or not of unit length; the first such row is named.
@@ -139,6 +139,6 @@ def check_unit(descriptors: Descriptors, what: str) -> None:
     bad = np.flatnonzero(~(np.abs(lengths - 1) <= UNIT_TOLERANCE))
     if len(bad):
         raise InputError(
-            f"{what} descriptor {bad[0]} has length {lengths[bad[0]]:.4g} where 1 is needed ({len(bad)} such); "
+            f"{what} descriptor {first + bad[0]} has length {lengths[bad[0]]:.4g} where 1 is needed ({len(bad)} such); "
             "the artifact's output is broken"
         )

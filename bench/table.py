@@ -8,10 +8,15 @@ from dataclasses import dataclass, replace
 
 from bench.copydays import STRONG
 from bench.latency import percentile, validity_flags
-from bench.records import BASELINE_TARGET, PASSES, Record
+from bench.records import BASELINE_TARGET, PASSES, TEACHER_TARGET, Record
 from bench.setting import Setting
+from bench.stability import ignores_colour
 
 NOT_MEASURED = "not measured"
+BLIND = (
+    "THE CANARY FAILED: swapping red and blue moves its descriptors no more than the mildest harmless edit. It ignores "
+    "colour, or its input is read wrongly, and nothing here could tell RGB from BGR; do not ship it before you know why"
+)
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,16 @@ class Row:
     recall_at_p90: float | None
     threshold_at_p90: float | None
     recall_at_1: float | None
+    recall_at_10: float | None
+    accuracy_at_1: float | None
+    teacher_retention: float | None
+    normalized_micro_ap: float | None
+    normalized_micro_ap_low: float | None
+    normalized_micro_ap_high: float | None
+    normalized_recall_at_p90: float | None
+    normalized_threshold_at_p90: float | None
+    least_stable_cosine_p50: float | None  # of the harmless edits, the one that moves descriptors most
+    canary_cosine_p50: float | None
     parity_cosine_min: float | None
     parity_evidence: str
     notes: tuple[str, ...]
@@ -48,6 +63,11 @@ class Row:
     def is_baseline(self) -> bool:
         """Whether this is the PyTorch student that the others are compared with."""
         return self.target == BASELINE_TARGET
+
+    @property
+    def is_teacher(self) -> bool:
+        """Whether this is the teacher that the others are compared with."""
+        return self.target == TEACHER_TARGET
 
     @property
     def label(self) -> str:
@@ -62,7 +82,8 @@ class Row:
 
 def make_row(record: Record) -> Row:
     """The row of one record."""
-    latency, memory, accuracy = record.latency, record.memory, record.accuracy
+    latency, memory, accuracy, stability = record.latency, record.memory, record.accuracy, record.stability
+    normalized = accuracy.normalized if accuracy else None
     starts = record.load or ()
     return Row(
         name=record.artifact.name,
@@ -86,6 +107,16 @@ def make_row(record: Record) -> Row:
         recall_at_p90=accuracy.recall_at_p90 if accuracy else None,
         threshold_at_p90=accuracy.threshold_at_p90 if accuracy else None,
         recall_at_1=accuracy.recall_at_1 if accuracy else None,
+        recall_at_10=accuracy.recall_at_10 if accuracy else None,
+        accuracy_at_1=accuracy.accuracy_at_1 if accuracy else None,
+        teacher_retention=record.teacher_retention,
+        normalized_micro_ap=normalized.micro_ap if normalized else None,
+        normalized_micro_ap_low=normalized.micro_ap_low if normalized else None,
+        normalized_micro_ap_high=normalized.micro_ap_high if normalized else None,
+        normalized_recall_at_p90=normalized.recall_at_p90 if normalized else None,
+        normalized_threshold_at_p90=normalized.threshold_at_p90 if normalized else None,
+        least_stable_cosine_p50=min(map(statistics.median, stability.cosines.values())) if stability else None,
+        canary_cosine_p50=statistics.median(stability.canary_cosines) if stability else None,
         parity_cosine_min=record.artifact.parity_cosine_min,
         parity_evidence=record.artifact.parity_evidence,
         notes=_notes(record),
@@ -127,6 +158,8 @@ def _notes(record: Record) -> tuple[str, ...]:
         notes.append(f"runs on {record.runtime.accelerator}")
     if record.other_weights:
         notes.append("made from another student than the baseline: retention compares different weights")
+    if record.stability and ignores_colour(record.stability):
+        notes.append(BLIND)
     if record.accuracy and record.accuracy.num_skipped:
         notes.append(f"{record.accuracy.num_skipped} images of the dataset could not be read")
     if record.accuracy and record.accuracy.copydays and STRONG in record.accuracy.copydays.mean_ap:
@@ -143,18 +176,20 @@ class Column:
     text: Callable[[Row], str]
     numeric: bool = True
     in_terminal: bool = True  # narrow enough to keep where 80 characters are all there is
+    optional: bool = False  # left out where no row has a figure: most datasets and runs have none
 
 
-def _number(value: float | None, spec: str) -> str:
+def number(value: float | None, spec: str) -> str:
+    """A figure as people read it."""
     return NOT_MEASURED if value is None else format(value, spec)
 
 
 def _milliseconds(value: float | None) -> str:
-    return _number(value, ".0f" if value is not None and value >= 100 else ".2f" if value and value < 10 else ".1f")
+    return number(value, ".0f" if value is not None and value >= 100 else ".2f" if value and value < 10 else ".1f")
 
 
 def _megabytes(value: int | None) -> str:
-    return _number(None if value is None else value / 1e6, ".1f")
+    return number(None if value is None else value / 1e6, ".1f")
 
 
 def _parity(row: Row) -> str:
@@ -171,8 +206,16 @@ def _threshold(row: Row) -> str:
     return (
         "never reached"
         if row.micro_ap is not None and row.threshold_at_p90 is None
-        else _number(row.threshold_at_p90, ".3f")
+        else number(row.threshold_at_p90, ".3f")
     )
+
+
+def _retention(row: Row) -> str:
+    return "baseline" if row.is_baseline else number(row.retention, ".3f")
+
+
+def _teacher_retention(row: Row) -> str:
+    return "teacher" if row.is_teacher else number(row.teacher_retention, ".3f")
 
 
 COLUMNS = (
@@ -187,9 +230,18 @@ COLUMNS = (
     Column("p99", "ms", lambda row: _milliseconds(row.p99_ms)),
     Column("peak memory", "MB", lambda row: _megabytes(row.peak_memory_bytes)),
     Column("of it the model", "MB", lambda row: _megabytes(row.delta_memory_bytes), in_terminal=False),
-    Column("micro-AP", "", lambda row: _number(row.micro_ap, ".3f")),
-    Column("retention", "", lambda row: "baseline" if row.is_baseline else _number(row.retention, ".3f")),
-    Column("recall@P90", "", lambda row: _number(row.recall_at_p90, ".3f"), in_terminal=False),
+    Column("micro-AP", "", lambda row: number(row.micro_ap, ".3f")),
+    Column("micro-AP with SN", "", lambda row: number(row.normalized_micro_ap, ".3f"), optional=True),
+    Column("retention", "", _retention),
+    Column("of the teacher", "", _teacher_retention, optional=True),
+    Column("recall@P90", "", lambda row: number(row.recall_at_p90, ".3f"), in_terminal=False),
     Column("threshold@P90", "", _threshold, in_terminal=False),
     Column("parity cosine, min", "", _parity, in_terminal=False),
 )
+
+
+def columns_of(rows: Sequence[Row]) -> list[Column]:
+    """The columns that a table of these rows has."""
+    return [
+        column for column in COLUMNS if not column.optional or any(column.text(row) != NOT_MEASURED for row in rows)
+    ]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bench.records import Record
+from bench.compatibility import Compatibility
+from bench.records import Accuracy, Record
 from bench.table import NOT_MEASURED, Row
 from devices.base import DeviceFacts
 from distill.preprocessing import RESIZE_FILTER
@@ -19,7 +20,8 @@ LEGEND = (
     "nearest-rank percentiles over the raw samples of the graph alone, warm-ups apart.",
     "Memory is of a process of its own: the peak resident size, and what of it came after the runtime's import.",
     "micro-AP as the Image Similarity Challenge 2021 defines it. Retention is micro-AP over the baseline's, the "
-    "PyTorch student in eager mode.",
+    "PyTorch student in eager mode; of the teacher, over the teacher's. Score normalisation (SN) lowers each score by "
+    "the mean of its query's three largest cosines to the dataset's training images, which are never judged.",
 )
 
 
@@ -44,7 +46,7 @@ def describe_run(records: Sequence[Record]) -> list[tuple[str, str]]:
     datasets = {
         f"{accuracy.dataset}: {accuracy.num_queries} queries ({accuracy.num_positives} matching pairs), "
         f"{accuracy.num_references} references, codec {accuracy.codec}, score normalisation "
-        f"{accuracy.score_normalization}, {accuracy.k} candidates a query, resize {RESIZE_FILTER}"
+        f"{_normalization(accuracy)}, {accuracy.k} candidates a query, resize {RESIZE_FILTER}"
         for accuracy in accuracies
     }
     presets = {
@@ -59,6 +61,29 @@ def describe_run(records: Sequence[Record]) -> list[tuple[str, str]]:
         ("last run", max(record.created_utc for record in records).replace("T", " ").replace("Z", " UTC")),
         ("dataset", "; ".join(sorted(datasets)) or NOT_MEASURED),
     ]
+
+
+def _normalization(accuracy: Accuracy) -> str:
+    found = accuracy.normalized
+    if found is None:
+        return "none"
+    return f"none, and {found.beta:g}{found.ranks} on {found.num_training} training images where said"
+
+
+def describe_worst(found: Compatibility) -> str:
+    """One sentence on the pair of artifacts that goes together worst."""
+    worst = found.worst
+    if worst is None:
+        return "Compatibility: no two artifacts of one descriptor space were judged."
+    index, queries = found.member(worst.index), found.member(worst.queries)
+    own = worst.micro_ap - found.gain(worst)
+    shift = found.threshold_shift(worst)
+    return (
+        f"Least compatible: an index of {index.target} {index.precision} queried by {queries.target} "
+        f"{queries.precision}: micro-AP {worst.micro_ap:.3f} where its own queries give {own:.3f}, first answer "
+        f"changed for {worst.top1_changed:.1%} of all queries, cosine p1 {worst.cosine_p1:.3f}, threshold@P90 "
+        f"{NOT_MEASURED if shift is None else f'{shift:+.3f}'} (measured)."
+    )
 
 
 def notes_by_text(rows: Sequence[Row]) -> list[tuple[str, str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import shutil
 import signal
 import subprocess
@@ -17,15 +18,18 @@ from typing import IO, Self
 
 from devices.base import NOT_MEASURED, CompletedRun, DeviceError, DeviceFacts, inside_name
 
+_PREFIX = "icd-mobile-host-"
+
 
 class HostDevice:
-    """`devices.base.Device` on this computer."""
+    """`devices.base.Device` on this computer. Its folder's name carries this process's id."""
 
     def __init__(self) -> None:
         self._folder: Path | None = None
 
     def __enter__(self) -> Self:
-        self._folder = Path(tempfile.mkdtemp(prefix="icd-mobile-host-"))
+        _sweep_dead(Path(tempfile.gettempdir()))
+        self._folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-"))
         return self
 
     def __exit__(
@@ -96,6 +100,28 @@ class HostDevice:
         if self._folder is None:
             raise DeviceError("the host device is not open; use it in a `with` statement")
         return self._folder / inside_name(name)
+
+
+def _sweep_dead(parent: Path) -> None:
+    """Remove the folders of processes that were killed: this user's own, named by us, of a process that is no more."""
+    for folder in parent.glob(f"{_PREFIX}*-*"):
+        match = re.fullmatch(rf"{_PREFIX}(\d{{1,9}})-\w+", folder.name)
+        try:
+            is_ours = match is not None and not folder.is_symlink() and folder.stat().st_uid == os.getuid()
+        except OSError:  # gone meanwhile
+            continue
+        if match is not None and is_ours and not _is_alive(int(match[1])):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _wait(process: subprocess.Popen[str], script: str, timeout_s: float, on_line: Callable[[str], None] | None) -> str:

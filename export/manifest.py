@@ -6,7 +6,7 @@ from typing import Literal
 
 import pydantic
 
-SCHEMA_VERSION = 1  # 1: first
+SCHEMA_VERSION = 2  # 1: first; 2: accuracy says its dataset's hash, its device and its runtime
 MANIFEST_NAME = "manifest.json"
 BUNDLE_KIND = "icd-mobile bundle"
 
@@ -82,13 +82,19 @@ class Parity(_Strict):
 
 
 class Accuracy(_Strict):
-    """Retrieval on a named dataset, measured on the artifact. An export does not measure it: a bench record does."""
+    """Retrieval on a named dataset, measured on the artifact.
+
+    An export does not measure it: `python -m bench run --write-threshold` does, and writes it here.
+    """
 
     evidence: Evidence
     dataset: str | None = None
+    dataset_sha256: str | None = None
+    device: str | None = None
+    runtime: str | None = None
     micro_ap: float | None = None
     recall_at_p90: float | None = None
-    threshold_at_p90: float | None = None
+    threshold_at_p90: float | None = None  # inner products from here on: precision 0.9 on that dataset
 
 
 class FileEntry(_Strict):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from export.manifest import Manifest
+from export.manifest import Accuracy, Manifest
 
 CARD_NAME = "README.md"
 
@@ -83,9 +83,41 @@ was not run when it was made: compare with `checkpoint_descriptor`).
 | kept in float | {manifest.quantization.float_parts} |
 | calibration | {calibrated} |
 | parity with the checkpoint | {cosine} |
-| micro-AP, recall@P90, threshold@P90 | {manifest.accuracy.evidence} |
+| micro-AP, recall@P90, threshold@P90 | {_accuracy(manifest.accuracy)} |
 | licence | {manifest.licence} |
 
-Parity says that the artifact computes what the checkpoint computes; micro-AP says whether it detects copies. Choose
-your threshold on your own pictures.
+Parity says that the artifact computes what the checkpoint computes; micro-AP says whether it detects copies.
+
+## Threshold
+
+{_threshold(manifest.accuracy)}
 """
+
+
+def _accuracy(accuracy: Accuracy) -> str:
+    if accuracy.micro_ap is None or accuracy.recall_at_p90 is None or accuracy.threshold_at_p90 is None:
+        return accuracy.evidence
+    figures = f"{accuracy.micro_ap:.3f}, {accuracy.recall_at_p90:.3f}, {accuracy.threshold_at_p90:.4f}"
+    return f"{figures} ({accuracy.evidence} on {accuracy.dataset}, {accuracy.runtime}, {accuracy.device})"
+
+
+def _threshold(accuracy: Accuracy) -> str:
+    """What an app compares inner products with, and how far that figure can be trusted."""
+    measure = """```
+python -m bench run --bundle THIS_FOLDER --dataset YOUR_PICTURES --write-threshold
+```"""
+    if accuracy.threshold_at_p90 is None or accuracy.recall_at_p90 is None:
+        return f"""None was measured. Choose yours on your own pictures; this writes it here and into `manifest.json`:
+
+{measure}"""
+    return f"""Call two images copies when the inner product of their descriptors is \
+**{accuracy.threshold_at_p90:.4f}** or more: on {accuracy.dataset}
+nine of ten pairs that reach it were copies, and {accuracy.recall_at_p90:.1%} of all copies reached it \
+({accuracy.evidence}).
+
+An app reads the unrounded figure as `accuracy.threshold_at_p90` in `manifest.json`. It is this artifact's own: another
+target or precision has another.
+
+Pictures unlike those, or more references, need another threshold, usually a higher one. Measure it on your own:
+
+{measure}"""

@@ -21,9 +21,12 @@ from bench.records import (
     ColdStart,
     Latency,
     Memory,
+    NormalizedAccuracy,
     Record,
     RuntimeInfo,
+    Stability,
 )
+from bench.stability import EDITS
 from devices.base import DeviceFacts
 from export.bundle import list_files, write_manifest
 from export.manifest import Accuracy as BundleAccuracy
@@ -239,7 +242,24 @@ def new_record(artifact_info: Callable[..., ArtifactInfo]) -> Callable[..., Reco
                 recall_at_p90=0.6,
                 threshold_at_p90=0.7,
                 recall_at_1=0.9,
+                recall_at_10=0.95,
+                accuracy_at_1=0.9,
+                normalized=NormalizedAccuracy(
+                    beta=1.0,
+                    num_training=500,
+                    micro_ap=micro_ap + 0.04,
+                    micro_ap_low=micro_ap,
+                    micro_ap_high=micro_ap + 0.08,
+                    recall_at_p90=0.7,
+                    threshold_at_p90=0.3,
+                ),
                 baseline=BaselineInfo(name="tiny-pytorch-fp32", weights_sha256="0" * 64, micro_ap=0.8),
+                not_measured={"teacher": "no student names one; give --teacher"},
+            ),
+            "stability": Stability(
+                num_images=3,
+                cosines=dict.fromkeys(EDITS, (0.97, 0.98, 0.99)),
+                canary_cosines=(0.5, 0.6, 0.7),
             ),
             "not_measured": {},
         }

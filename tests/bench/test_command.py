@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from bench.__main__ import app
-from bench.records import Record, write_record
+from bench.__main__ import _exit_code, app
+from bench.record_files import write_record
+from bench.records import Record
 
 NewRecord = Callable[..., Record]
 REPOSITORY = Path(__file__).parents[2]
@@ -72,7 +73,7 @@ def test_mistake_is_one_line_and_its_exit_code(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     done = CliRunner().invoke(app, [str(bundle_dir) if word == "BUNDLE" else word for word in words])
-    errors = [line for line in done.stderr.splitlines() if line.strip()]
+    errors = done.stderr.splitlines()  # an empty line would be one too many
     assert (done.exit_code, len(errors)) == (code, 1), done.output
     assert message in errors[0]
     assert done.stdout == ""
@@ -95,6 +96,13 @@ def test_failed_artifact_exits_one_after_the_others(
     assert done.exit_code == 1
     assert "failed" in done.stdout
     assert len(list((tmp_path / "artifacts" / "records").glob("*.record.json"))) == 2
+
+
+def test_artifact_that_ignores_colour_exits_one(new_record: NewRecord) -> None:
+    good = new_record()
+    assert good.stability is not None
+    blind = good.model_copy(update={"stability": good.stability.model_copy(update={"canary_cosines": (1.0, 1.0, 1.0)})})
+    assert [_exit_code([good]), _exit_code([good, blind])] == [0, 1]
 
 
 def test_only_core_ml_exits_three(

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from bench.accuracy import judge
+from bench.accuracy import Compared, judge
 from bench.copydays import BLOCKS, judge_copydays
 from bench.datasets import Dataset, read_dataset
 from distill.errors import InputError
@@ -139,7 +139,7 @@ def test_figures_are_those_of_full_sorts(seed: int, dataset: Dataset) -> None:
 
 
 def test_accuracy_of_a_record_has_the_copydays_figures(dataset: Dataset, descriptors: np.ndarray) -> None:
-    found = judge(descriptors, dataset, (), baseline=None)
+    found = judge(descriptors, dataset, (), Compared(None, None, "no teacher"))
     assert found.copydays == judge_copydays(descriptors, dataset, ())
     assert found.micro_ap == found.copydays.micro_ap_copies  # four references: 10 and 100 candidates are the same
 

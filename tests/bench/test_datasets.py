@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import struct
-from io import BytesIO
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 
-from bench.datasets import pixels_of, read_dataset
+from bench.datasets import read_dataset
 from distill.errors import InputError
-from distill.preprocessing import read_rgb, to_pixels
 
 
 def test_pairs_are_indexes_into_sorted_queries_and_references(dataset_dir: Path) -> None:
@@ -87,76 +82,3 @@ def test_edits_are_read_with_the_dataset_and_refused_with_another_header(own_dat
 def test_byte_order_mark_and_windows_line_ends_are_fine(own_dataset_dir: Path) -> None:
     (own_dataset_dir / "ground_truth.csv").write_bytes(b"\xef\xbb\xbfquery_id,reference_id\r\nq0,r0\r\n")
     assert read_dataset(own_dataset_dir).pairs.tolist() == [[0, 0]]
-
-
-def test_pixels_are_those_of_the_preprocessing_in_order(dataset_dir: Path, tmp_path: Path) -> None:
-    dataset = read_dataset(dataset_dir)
-    seen: list[tuple[int, int]] = []
-    pixels = pixels_of(dataset, 32, tmp_path, lambda done, total: seen.append((done, total)))
-    array = np.load(pixels.path)
-    assert array.shape == (11, 32, 32, 3)
-    assert np.array_equal(array[5], to_pixels(read_rgb(dataset.references[0]), 32))
-    assert seen[-1] == (11, 11)
-    assert pixels.unreadable == ()
-
-
-def test_pixels_are_made_once_for_a_content_and_size(dataset_dir: Path, tmp_path: Path) -> None:
-    dataset = read_dataset(dataset_dir)
-    first = pixels_of(dataset, 32, tmp_path)
-    stamp = first.path.stat().st_mtime_ns
-    assert pixels_of(dataset, 32, tmp_path) == first
-    assert first.path.stat().st_mtime_ns == stamp
-    assert pixels_of(dataset, 64, tmp_path).path != first.path
-
-
-def test_pixels_of_another_pillow_are_not_taken(
-    dataset_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    dataset = read_dataset(dataset_dir)
-    first = pixels_of(dataset, 32, tmp_path)
-    monkeypatch.setattr("PIL.__version__", "0.1")
-    assert pixels_of(dataset, 32, tmp_path).path != first.path
-
-
-def test_corrupt_image_is_told_and_left_black(own_dataset_dir: Path, tmp_path: Path) -> None:
-    (own_dataset_dir / "references" / "r2.png").write_bytes(b"no picture")
-    dataset = read_dataset(own_dataset_dir)
-    for _ in range(2):  # made, then from the cache
-        pixels = pixels_of(dataset, 32, tmp_path / "cache")
-        assert pixels.unreadable == (7,)
-        assert not np.load(pixels.path)[7].any()
-
-
-def test_each_bad_image_is_named_by_its_place_and_reason(own_dataset_dir: Path, tmp_path: Path) -> None:
-    references = own_dataset_dir / "references"
-    whole = (references / "r0.png").read_bytes()
-    (references / "r1.png").write_bytes(b"")
-    (references / "r2.png").write_bytes(whole[: len(whole) // 2])
-    huge = BytesIO()
-    Image.new("RGB", (1, 1)).save(huge, "BMP")  # a small file that claims a huge picture: the header's width and height
-    huge.getbuffer()[18:26] = struct.pack("<ii", 12_000, 12_000)
-    (references / "r3.png").write_bytes(huge.getvalue())
-    Image.new("CMYK", (8, 8)).save(references / "r4.png", "JPEG")  # readable, whatever the file is called
-    dataset = read_dataset(own_dataset_dir)
-    pixels = pixels_of(dataset, 32, tmp_path / "cache")
-    assert [dataset.images[index].name for index in pixels.unreadable] == ["r1.png", "r2.png", "r3.png"]
-    assert pixels.reasons[0] == "the file is empty"
-    assert "truncated" in pixels.reasons[1]
-    assert pixels.reasons[2] == "12000x12000 px is over 100,000,000 pixels"
-    assert pixels_of(dataset, 32, tmp_path / "cache") == pixels
-
-
-def test_cache_of_before_reasons_were_kept_is_read(own_dataset_dir: Path, tmp_path: Path) -> None:
-    (own_dataset_dir / "references" / "r2.png").write_bytes(b"")
-    dataset = read_dataset(own_dataset_dir)
-    pixels_of(dataset, 32, tmp_path).path.with_suffix(".json").write_text('{"unreadable": [7]}')
-    assert pixels_of(dataset, 32, tmp_path).reasons == ("cannot be read",)
-
-
-def test_nothing_is_left_where_the_pixels_cannot_be_finished(dataset_dir: Path, tmp_path: Path) -> None:
-    def stop(_done: int, _total: int) -> None:
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        pixels_of(read_dataset(dataset_dir), 32, tmp_path, stop)
-    assert list(tmp_path.iterdir()) == []

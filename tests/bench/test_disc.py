@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bench.accuracy import judge
+from bench.accuracy import Compared, judge
 from bench.datasets import read_dataset
 from distill.errors import InputError
 
@@ -65,7 +65,7 @@ def test_descriptors_are_judged_to_the_last_digit(tmp_path: Path) -> None:
     # Q00001's negative at 1; Q24999 has R999999 at 0.6, below a negative at 0.8; Q25000 has R050000 at 0, last of all.
     queries = [(0.6, 0.8, 0, 0), (1, 0, 0, 0), (0.8, 0, 0, 0.6), (0, 0, 0, 1), (0, 1, 0, 0)]
     descriptors = np.array([*queries, *np.eye(4), (1, 0, 0, 0), (0, 1, 0, 0)], dtype=np.float32)
-    found = judge(descriptors, dataset, (), baseline=None)
+    found = judge(descriptors, dataset, (), Compared(None, None, "no teacher"))
     # 20 candidates: negatives at 1, 1, 1 (Q00001, Q25000, Q49999), then at 0.8 a negative and the first match: 1 of 5.
     # At 0.6 a negative and the second: 2 of 7. Thirteen at 0, the match last: 3 of 20.
     assert found.micro_ap == pytest.approx((1 / 5 + 2 / 7 + 3 / 20) / 3, abs=1e-15)

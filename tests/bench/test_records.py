@@ -10,7 +10,8 @@ from pathlib import Path
 import pydantic
 import pytest
 
-from bench.records import BaselineInfo, Record, read_record, read_records, write_record
+from bench.record_files import read_record, read_records, write_record
+from bench.records import BaselineInfo, Record
 from distill.errors import InputError
 
 NewRecord = Callable[..., Record]
@@ -52,9 +53,26 @@ def test_unknown_key_is_refused_by_name(new_record: NewRecord, tmp_path: Path, w
 
 def test_newer_schema_asks_for_an_update(new_record: NewRecord, tmp_path: Path) -> None:
     path = write_record(new_record(), tmp_path)
-    path.write_text(json.dumps({**json.loads(path.read_text()), "schema_version": 2, "new_part": {}}))
-    with pytest.raises(InputError, match="has schema 2, this version reads up to 1; update icd-mobile"):
+    path.write_text(json.dumps({**json.loads(path.read_text()), "schema_version": 3, "new_part": {}}))
+    with pytest.raises(InputError, match="has schema 3, this version reads up to 2; update icd-mobile"):
         read_record(path)
+
+
+def test_record_of_schema_1_is_still_read(new_record: NewRecord, tmp_path: Path) -> None:
+    record = new_record()
+    path = write_record(record, tmp_path)
+    content = json.loads(path.read_text())
+    del content["stability"]
+    for name in ("recall_at_10", "accuracy_at_1", "normalized", "teacher", "not_measured"):
+        del content["accuracy"][name]
+    del content["accuracy"]["baseline"]["normalized_micro_ap"]
+    path.write_text(json.dumps(content | {"schema_version": 1}))
+    (old,) = read_records(tmp_path)
+    assert old.latency == record.latency
+    assert old.retention == record.retention
+    assert old.accuracy is not None
+    assert (old.accuracy.micro_ap, old.accuracy.normalized, old.accuracy.recall_at_10) == (0.8, None, None)
+    assert old.not_measured == {"stability": "the record is older than this pass; run `python -m bench run` again"}
 
 
 def test_other_json_is_no_record(tmp_path: Path) -> None:
@@ -148,6 +166,16 @@ def test_retention_is_relative_to_the_baseline(new_record: NewRecord) -> None:
     assert new_record(accuracy=accuracy.model_copy(update={"baseline": None})).retention is None
     nothing_found = BaselineInfo(name="b", weights_sha256="0" * 64, micro_ap=0.0)
     assert new_record(accuracy=accuracy.model_copy(update={"baseline": nothing_found})).retention is None
+
+
+def test_retention_is_relative_to_the_teacher_too(new_record: NewRecord) -> None:
+    accuracy = new_record().accuracy
+    assert accuracy is not None
+    assert new_record().teacher_retention is None
+    teacher = BaselineInfo(name="t", weights_sha256="f" * 64, micro_ap=0.9)
+    record = new_record(accuracy=accuracy.model_copy(update={"micro_ap": 0.45, "teacher": teacher}))
+    assert record.teacher_retention == pytest.approx(0.5)  # 0.45 of 0.9
+    assert not record.other_weights
 
 
 def test_baseline_of_other_weights_is_noticed(new_record: NewRecord) -> None:

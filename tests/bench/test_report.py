@@ -13,18 +13,21 @@ from pathlib import Path
 import pytest
 
 from bench.axes import Axis, time_axis
+from bench.compatibility import Cell, Compatibility, Member, write_compatibility
 from bench.datasets import read_dataset
 from bench.examples import read_examples, write_examples
 from bench.page import render_page
 from bench.recommend import recommend
-from bench.records import PASSES, Record, write_record
+from bench.record_files import write_record
+from bench.records import PASSES, Record
 from bench.report import render_csv, render_markdown, write_reports
 from bench.setting import common_setting
-from bench.table import COLUMNS, make_row, make_rows
+from bench.stability import EDITS
+from bench.table import COLUMNS, columns_of, make_row, make_rows
 from distill.errors import InputError
 
 NewRecord = Callable[..., Record]
-NOTHING = {"load": None, "latency": None, "memory": None, "accuracy": None}
+NOTHING = dict.fromkeys(PASSES)
 
 
 def unmeasured(new_record: NewRecord, reason: str, **changes: object) -> Record:
@@ -65,6 +68,7 @@ def test_row_computes_statistics_from_raw_values(new_record: NewRecord) -> None:
 def test_nothing_measured_prints_so_in_every_cell(new_record: NewRecord) -> None:
     cells = texts(unmeasured(new_record, "why", info={"parity_cosine_min": None, "parity_evidence": "not measured"}))
     blank = {"load", "first", "p50", "p90", "p99", "peak memory", "of it the model", "micro-AP", "retention"}
+    blank |= {"micro-AP with SN", "of the teacher"}
     blank |= {"recall@P90", "threshold@P90", "parity cosine, min"}
     assert {title for title, text in cells.items() if text == "not measured"} == blank
     assert all(cells.values())
@@ -111,6 +115,18 @@ def test_a_flagged_timing_is_recommended_by_its_median_and_said_to_be_flagged(ne
     assert chosen.sentence.endswith("p50 4.0 ms on 1 thread (timing flagged: see the notes).")
 
 
+def test_artifact_that_ignores_colour_is_flagged_everywhere_and_not_recommended(new_record: NewRecord) -> None:
+    stability = new_record().stability
+    assert stability is not None
+    blind = new_record(4.0, stability=stability.model_copy(update={"canary_cosines": (1.0, 1.0, 1.0)}))
+    records = [blind, new_record(8.0)]
+    assert recommend(records).record is records[1]
+    assert any(note.startswith("THE CANARY FAILED") for note in make_row(blind).notes)
+    for text in (render_markdown(records), render_page(records, None)):
+        assert "THE CANARY FAILED: swapping red and blue" in text
+        assert text.count("FAILED: ignores colour") == 1
+
+
 def test_row_from_another_computer_or_dataset_says_so_and_is_not_recommended(new_record: NewRecord) -> None:
     newest = new_record(10.0, created_utc="2025-01-03T00:00:00Z")
     accuracy = newest.accuracy
@@ -146,6 +162,7 @@ def test_rows_of_one_target_and_precision_are_told_apart(new_record: NewRecord) 
         {"info": {"state": "exported but failed its check"}},
         {"info": {"weights_sha256": "f" * 64}},
         {"info": {"target": "pytorch"}},
+        {"info": {"target": "teacher"}},
     ],
 )
 def test_artifact_that_is_not_in_order_is_never_recommended(new_record: NewRecord, changes: dict[str, object]) -> None:
@@ -153,14 +170,15 @@ def test_artifact_that_is_not_in_order_is_never_recommended(new_record: NewRecor
 
 
 def test_reports_are_written_for_each_device(new_record: NewRecord, tmp_path: Path) -> None:
-    for record in some_records(new_record):
+    teacher = new_record(40.0, info={"name": "big-teacher-fp32", "target": "teacher", "weights_sha256": "f" * 64})
+    for record in [*some_records(new_record), teacher]:
         write_record(record, tmp_path / "records")
     (report,) = write_reports(tmp_path / "records", tmp_path / "out")
     assert report.device == "host"
     assert all(path.is_file() for path in (report.html_path, report.markdown_path, report.csv_path))
-    # The baseline, then by p50, then what was not timed.
+    # The baseline, the teacher, then by p50, then what was not timed.
     rows = list(csv.DictReader(StringIO(report.csv_path.read_text())))
-    assert [row["target"] for row in rows] == ["pytorch", "onnx", "tflite", "coreml"]
+    assert [row["target"] for row in rows] == ["pytorch", "teacher", "onnx", "tflite", "coreml"]
 
 
 def test_csv_is_unrounded_and_never_blank(new_record: NewRecord) -> None:
@@ -173,11 +191,107 @@ def test_csv_is_unrounded_and_never_blank(new_record: NewRecord) -> None:
 def test_markdown_has_one_line_for_each_artifact(new_record: NewRecord) -> None:
     text = render_markdown(some_records(new_record))
     lines = [line for line in text.splitlines() if line.startswith("| ")]
-    assert len(lines) == 2 + 4
-    assert len({line.count("|") for line in lines}) == 1
+    artifacts = [line for line in lines if line.count("|") == len(COLUMNS)]  # all but one, "of the teacher"
+    assert len(artifacts) == 2 + 4
     assert "**Recommended on this device.** tflite int8" in text
     assert "- coreml fp32: Core ML runs on Apple systems only" in text
-    assert "504 queries (360 matching pairs), 315 references, codec Flat, score normalisation none" in text
+    assert (
+        "504 queries (360 matching pairs), 315 references, codec Flat, score normalisation none, and 1[0,2] on" in text
+    )
+
+
+def test_columns_that_no_row_has_a_figure_for_are_left_out(new_record: NewRecord) -> None:
+    record = new_record()
+    assert record.accuracy is not None
+    plain = record.model_copy(update={"accuracy": record.accuracy.model_copy(update={"normalized": None})})
+    assert "micro-AP with SN" in [column.title for column in columns_of([make_row(plain), make_row(record)])]
+    assert {"micro-AP with SN", "of the teacher"}.isdisjoint(column.title for column in columns_of([make_row(plain)]))
+
+
+def test_detection_stands_with_and_without_score_normalisation(new_record: NewRecord) -> None:
+    lines = render_markdown([new_record(micro_ap=0.6)]).splitlines()
+    assert (
+        "| onnx fp32 | none | 0.600 | 0.550 to 0.650 | 0.600 | 0.7000 | 0.900 | 0.950 | 0.900 | 0.750 | not measured |"
+    ) in lines
+    assert any(line.startswith("| onnx fp32 | 1.0[0,2], 500 images | 0.640 | 0.600 to 0.680 |") for line in lines)
+    assert "- not measured, the teacher: no student names one; give --teacher" in lines
+
+
+def test_stability_stands_with_the_median_and_the_least_cosine(new_record: NewRecord) -> None:
+    line = "| onnx fp32 |" + " 0.980 (0.970) |" * len(EDITS) + " 0.600 (0.500) | moves it, as it must |"
+    assert line in render_markdown([new_record()])
+
+
+def cell(index: str, queries: str, micro_ap: float, **changes: object) -> Cell:
+    figures = {"threshold_at_p90": 0.7, "cosine_p1": 0.9, "cosine_p50": 0.99, "top1_changed": 0.0}
+    return Cell.model_validate({"index": index * 64, "queries": queries * 64, "micro_ap": micro_ap} | figures | changes)
+
+
+@pytest.fixture
+def matrix(new_record: NewRecord) -> Compatibility:
+    """Artifacts 1 and 2: their own queries give 0.8 and 0.7, crossed 0.75 and 0.6."""
+    record = new_record()
+    assert record.accuracy is not None
+    return Compatibility(
+        created_utc=record.created_utc,
+        device=record.device,
+        dataset=record.accuracy.dataset,
+        dataset_sha256=record.accuracy.dataset_sha256,
+        num_queries=504,
+        num_references=315,
+        sampled=False,
+        members=tuple(
+            Member(name=f"m{hash_}", target="onnx", precision=precision, model_sha256=hash_ * 64)
+            for hash_, precision in (("1", "fp32"), ("2", "int8"))
+        ),
+        cells=(
+            cell("1", "1", 0.8),
+            cell("1", "2", 0.75, threshold_at_p90=None),
+            cell("2", "1", 0.6, threshold_at_p90=0.65, top1_changed=0.25),
+            cell("2", "2", 0.7),
+        ),
+    )
+
+
+def two_records(new_record: NewRecord) -> list[Record]:
+    return [new_record(), new_record(info={"name": "m2", "precision": "int8", "model_sha256": "2" * 64})]
+
+
+def test_matrix_is_drawn_with_its_figures_and_its_worst_pair(new_record: NewRecord, matrix: Compatibility) -> None:
+    # 0.6 is 0.1 below 0.7, more than the 0.05 that 0.75 is below 0.8.
+    sentence = (
+        "Least compatible: an index of onnx int8 queried by onnx fp32: micro-AP 0.600 where its own queries give "
+        "0.700, first answer changed for 25.0% of all queries, cosine p1 0.900, threshold@P90 -0.050 (measured)."
+    )
+    page = render_page(two_records(new_record), None, matrix)
+    markdown = render_markdown(two_records(new_record), matrix)
+    assert sentence in page
+    assert sentence in markdown
+    assert page.count("class='figure'") + page.count('class="figure"') == 2 * 4  # two heat-maps of four cells
+    assert "| onnx int8 | onnx fp32 | 0.600 | -0.100 | 0.900 | 0.990 | 25.0% | 0.6500 | -0.0500 |" in markdown
+    assert (
+        "| onnx fp32 | onnx int8 | 0.750 | -0.050 | 0.900 | 0.990 | 0.0% | never reached | not measured |" in markdown
+    )
+    parser = Balance()
+    parser.feed(page)
+    assert parser.open == []
+
+
+def test_matrix_of_the_records_is_found_beside_them(
+    new_record: NewRecord, matrix: Compatibility, tmp_path: Path
+) -> None:
+    for record in two_records(new_record):
+        write_record(record, tmp_path / "records")
+    write_compatibility(matrix, tmp_path / "records")
+    elsewhere = {"dataset_sha256": "e" * 64, "created_utc": "2026-01-01T00:00:00Z"}
+    write_compatibility(matrix.model_copy(update=elsewhere), tmp_path / "records")
+    (report,) = write_reports(tmp_path / "records", tmp_path / "out")
+    assert report.compatibility_path is not None
+    rows = list(csv.DictReader(StringIO(report.compatibility_path.read_text())))
+    assert [(row["index"], row["queries"]) for row in rows] == [("m1", "m1"), ("m1", "m2"), ("m2", "m1"), ("m2", "m2")]
+    assert rows[2]["micro_ap_gain"] == repr(0.6 - 0.7)
+    assert rows[1]["threshold_shift"] == "not measured"
+    assert "Least compatible" in report.html_path.read_text()
 
 
 class Balance(HTMLParser):

@@ -14,7 +14,8 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from bench.latency import Preset, percentile
 from bench.micro_ap import Candidates, Detection, detection, matches
-from bench.records import ArtifactInfo, Latency, Record, RuntimeInfo, read_record, write_record
+from bench.record_files import read_record, write_record
+from bench.records import ArtifactInfo, Latency, Record, RuntimeInfo
 from bench.search import nearest
 from devices.base import DeviceFacts
 from distill.preprocessing import read_rgb, to_pixels

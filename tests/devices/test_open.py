@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -68,3 +69,19 @@ def test_script_runs_where_python_has_no_waitid(monkeypatch: pytest.MonkeyPatch,
     with open_device("host") as device:
         device.push(tmp_path / "end.py", "end.py")
         assert device.run("end.py", [], 30.0).returncode == 3
+
+
+def test_folders_of_killed_processes_are_swept_and_those_of_live_ones_stay(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    dead, live = tmp_path / f"icd-mobile-host-{ended.pid}-abc", tmp_path / f"icd-mobile-host-{os.getpid()}-abc"
+    others = [tmp_path / "icd-mobile-host-abc", tmp_path / f"icd-mobile-host-{ended.pid}-a.b", tmp_path / "other-1-a"]
+    for folder in (dead, live, *others):
+        folder.mkdir()
+    (tmp_path / f"icd-mobile-host-{ended.pid}-link").symlink_to(live)
+    with open_device("host"):
+        assert not dead.exists()
+    assert all(folder.is_dir() for folder in (live, *others))

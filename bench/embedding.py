@@ -1,0 +1,112 @@
+"""Descriptors of many images by one artifact on one device, through the store: what is there is not embedded again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import PIL
+
+from bench import remote
+from bench.artifacts import Artifact
+from bench.descriptor_store import DescriptorStore, StoreKey, open_store
+from bench.pixel_files import CHUNK_SIZE, OnImage, PixelFile, PixelSource, pixel_chunk
+from bench.records import ArtifactInfo, RuntimeInfo
+from bench.search import UNIT_TOLERANCE, Descriptors
+from bench.skipped import Skipped
+from devices.base import Device
+from distill.errors import GateError
+
+
+@dataclass(frozen=True)
+class EmbedPlan:
+    """Where descriptors and pixels are kept, and the runtime's threads."""
+
+    stores_dir: Path
+    pixels_dir: Path
+    num_threads: int
+
+
+def store_of(
+    stores_dir: Path, device_name: str, info: ArtifactInfo, runtime: RuntimeInfo, source: PixelSource
+) -> DescriptorStore:
+    """The store for one artifact's descriptors of these images."""
+    key = StoreKey(
+        device=device_name,
+        artifact=info.name,
+        model_sha256=info.model_sha256,
+        dataset=source.name,
+        dataset_sha256=source.sha256,
+        input_size_px=info.input_size_px,
+        num_dims=info.descriptor_dim,
+        num_images=source.num_images,
+        pillow_version=PIL.__version__,
+        runtime=runtime,
+    )
+    return open_store(stores_dir, key)
+
+
+def fill(
+    store: DescriptorStore,
+    device: Device,
+    artifact: Artifact,
+    source: PixelSource,
+    plan: EmbedPlan,
+    on_pixels: OnImage,
+    on_image: OnImage,
+) -> None:
+    """Embed what the store lacks, a chunk of pixels in one process at a time, and finish it.
+
+    `on_pixels` and `on_image` hear of the images preprocessed and embedded, each with the number of all.
+
+    Raises:
+        GateError: a descriptor has another shape than the manifest says, or is not of unit length.
+        OutsideError, DeviceError: as `remote.embed`.
+    """
+    missing = store.missing()
+    shards_in_chunk = CHUNK_SIZE // store.key.shard_size
+    for first in range(0, store.num_shards, shards_in_chunk):
+        shards = range(first, min(first + shards_in_chunk, store.num_shards))
+        wanted = [shard for shard in shards if shard in missing]
+        if not wanted:
+            continue
+        rows = range(store.rows(shards[0]).start, store.rows(shards[-1]).stop)
+
+        def on_row(done: int, _chunk: int, start: int = rows.start) -> None:
+            on_image(start + done, source.num_images)
+
+        def on_pixel(done: int, _chunk: int, start: int = rows.start) -> None:
+            on_pixels(start + done, source.num_images)
+
+        with pixel_chunk(source, rows, artifact.info.input_size_px, plan.pixels_dir, on_pixel) as pixels:
+            descriptors = remote.embed(device, artifact, plan.num_threads, pixels.path, on_row)
+            _write_shards(store, wanted, rows, descriptors, pixels, source)
+    store.finish()
+
+
+def _write_shards(
+    store: DescriptorStore,
+    shards: list[int],
+    rows: range,
+    descriptors: Descriptors,
+    pixels: PixelFile,
+    source: PixelSource,
+) -> None:
+    lengths = np.linalg.norm(descriptors.astype(np.float64), axis=1)
+    bad = [
+        index for index in np.flatnonzero(~(np.abs(lengths - 1) <= UNIT_TOLERANCE)) if index not in pixels.unreadable
+    ]
+    if bad:
+        raise GateError(
+            f"the descriptor of {source.image_name(rows[bad[0]])} has length {lengths[bad[0]]:.4g} where 1 is needed "
+            f"({len(bad)} such of {len(rows)}); the artifact's output is broken"
+        )
+    skipped = [
+        Skipped(rows[index], source.image_name(rows[index]), reason) for index, reason in pixels.unreadable.items()
+    ]
+    descriptors[list(pixels.unreadable)] = np.nan
+    for shard in shards:
+        its = store.rows(shard)
+        inside = [row for row in skipped if its.start <= row.row < its.stop]
+        store.write_shard(shard, descriptors[its.start - rows.start : its.stop - rows.start], inside)
