@@ -39,7 +39,7 @@ def test_each_photograph_counts_once_and_the_first_by_name_stays(folder: Path, t
     reasons = {photo.name: photo.reason for photo in source.skipped}
     assert reasons["b.png"] == "same bytes as a.png"
     assert reasons["e.jpg"] == "looks the same as a.png"
-    assert reasons["c.jpg"] == "not an image, or of a kind that is not read"
+    assert reasons["c.jpg"] == "not an image of a kind that is read (JPEG, PNG, WEBP, BMP, TIFF, GIF)"
     assert (source.name, source.num_files) == ("pictures", 6)
 
 
