@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +20,7 @@ from bench.shard_embedder import Embedding, ShardEmbedder, ShardTask
 from distill.errors import InputError, OutsideError
 
 MAX_ATTEMPTS = 3  # at a shard: Ray starts a dead actor anew for ever, and one shard may kill each of them
+CONNECT_LIMIT_S = 10.0
 Row = dict[str, Any]
 
 
@@ -59,6 +61,13 @@ def _count_attempt(folder: Path, shard: int) -> None:
         )
 
 
+def _knock(address: str | None) -> None:
+    """Whether anyone listens at HOST:PORT or ray://HOST:PORT: Ray itself tries for many minutes."""
+    host, colon, port = (address or "").removeprefix("ray://").rpartition(":")
+    if colon and port.isdigit():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_LIMIT_S).close()
+
+
 @contextmanager
 def ray_cluster(address: str | None) -> Iterator[int]:
     """Join the cluster at `address` or RAY_ADDRESS, or start Ray here; gives its number of CPUs.
@@ -70,10 +79,12 @@ def ray_cluster(address: str | None) -> Iterator[int]:
         import ray
     except ModuleNotFoundError as error:
         raise OutsideError("ray is not installed: pip install 'icd-mobile[ray]'") from error
+    address = address or os.environ.get("RAY_ADDRESS") or None
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # it warns of what Ray Data itself does
     try:
+        _knock(address)
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         raise OutsideError(
             f"no Ray cluster at {address} ({_first_line(error)}); start one: ray start --head"
         ) from error

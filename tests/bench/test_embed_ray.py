@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -82,4 +83,16 @@ def test_shard_that_kills_its_actors_ends_the_run(
 def test_missing_ray_is_named_with_its_install_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(OutsideError, match=r"pip install 'icd-mobile\[ray\]'"), ray_cluster(None):
+        pass
+
+
+def test_address_where_nobody_listens_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    for given in (address, f"ray://{address}"):
+        with pytest.raises(OutsideError, match=f"no Ray cluster at {given} .*Connection refused"), ray_cluster(given):
+            pass
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    with pytest.raises(OutsideError, match=f"no Ray cluster at {address}"), ray_cluster(None):
         pass
