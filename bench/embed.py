@@ -8,17 +8,19 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 from bench import remote
 from bench.artifacts import Artifact, baseline_artifact, bundle_artifact, find_bundles
 from bench.datasets import Dataset, read_dataset
 from bench.descriptor_store import SHARD_SIZE, DescriptorStore, open_store, store_key
 from bench.embed_screen import EmbedScreen
+from bench.prepared import dataset_place
 from bench.records import RuntimeInfo
 from bench.run import NO_BASELINE, SAMPLE
 from bench.sample import build_sample
@@ -28,7 +30,13 @@ from devices.base import open_device
 from distill.errors import OutsideError
 
 Engine = Literal["local", "ray"]
-EmbedTasks = Callable[[Embedding, list[ShardTask], Callable[[], None]], None]
+
+
+class EmbedTasks(Protocol):
+    """An engine with its number of workers."""
+
+    def __call__(self, embedding: Embedding, tasks: Iterable[ShardTask], *, on_image: Callable[[], None]) -> None:
+        """Embed every task; `on_image` hears of each image."""
 
 
 @dataclass(frozen=True)
@@ -97,12 +105,13 @@ def _baseline(plan: EmbedPlan) -> Iterator[list[Artifact]]:
 
 
 def _open_dataset(plan: EmbedPlan, screen: EmbedScreen) -> Dataset:
-    folder = Path(plan.dataset)
     if plan.dataset == SAMPLE:
         screen.note("making the sample, where it is not there yet")
-        folder = build_sample(plan.datasets_dir)
-    screen.note(f"reading {folder}: every byte counts for its identity")
-    return read_dataset(folder.absolute())
+        place = build_sample(plan.datasets_dir)
+    else:
+        place = dataset_place(plan.dataset, plan.datasets_dir)
+    screen.note(f"reading {place}")
+    return read_dataset(place.absolute())
 
 
 @contextmanager
@@ -111,15 +120,11 @@ def _engine(plan: EmbedPlan) -> Iterator[EmbedTasks]:
         from bench.embed_ray import embed_with_ray, ray_cluster
 
         with ray_cluster(plan.address) as num_cpus:
-            num_workers = min(plan.num_workers or num_cpus, num_cpus)
-            yield lambda embedding, tasks, on_image: embed_with_ray(
-                embedding, tasks, min(num_workers, len(tasks)), on_image
-            )
+            yield partial(embed_with_ray, num_workers=min(plan.num_workers or num_cpus, num_cpus))
     else:
         from bench.embed_local import embed_locally
 
-        num_workers = plan.num_workers or num_usable_cores()
-        yield lambda embedding, tasks, on_image: embed_locally(embedding, tasks, min(num_workers, len(tasks)), on_image)
+        yield partial(embed_locally, num_workers=plan.num_workers or num_usable_cores())
 
 
 def num_usable_cores() -> int:
@@ -133,15 +138,15 @@ def _embed_one(
     device, runtime = _host_and_runtime(artifact)
     store = open_store(plan.out, store_key(artifact.info, dataset, device, runtime, plan.shard_size))
     missing = store.missing()
-    tasks = [_task(store, shard, dataset) for shard in missing]
-    num_images = sum(len(task.images) for task in tasks)
+    tasks = (_task(store, shard, dataset) for shard in missing)  # the names of millions of images are not held
+    num_images = sum(store.rows(shard).stop - store.rows(shard).start for shard in missing)
     screen.begin(artifact.info.name, len(dataset.images) - num_images, len(dataset.images))
     start = time.monotonic()
-    if tasks:
-        embed_tasks(_embedding(store, artifact, dataset), tasks, screen.on_image)
+    if missing:
+        embed_tasks(_embedding(store, artifact, dataset), tasks, on_image=screen.on_image)
     seconds = time.monotonic() - start
     store.finish()
-    return Embedded(store, len(tasks), num_images, seconds, store.skipped())
+    return Embedded(store, len(missing), num_images, seconds, store.skipped())
 
 
 def _host_and_runtime(artifact: Artifact) -> tuple[str, RuntimeInfo]:

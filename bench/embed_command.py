@@ -47,7 +47,8 @@ def embed(
         typer.Option(help="A bundle or a folder of bundles; repeatable.", show_default="artifacts/bundles"),
     ] = None,
     dataset: Annotated[
-        str, typer.Option(help="'sample', or a folder with references/, queries/ and ground_truth.csv.")
+        str,
+        typer.Option(help="'sample', 'copydays', 'disc', or a folder with references/, queries/, ground_truth.csv."),
     ] = "sample",
     baseline: Annotated[
         str, typer.Option(help="The student to embed with too, as 'run' does, by name or checkpoint; or 'none'.")

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain, islice
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -65,9 +66,9 @@ class _Worker:
 
 
 def embed_locally(
-    embedding: Embedding, tasks: Iterable[ShardTask], num_workers: int, on_image: Callable[[], None]
+    embedding: Embedding, tasks: Iterable[ShardTask], *, num_workers: int, on_image: Callable[[], None]
 ) -> None:
-    """Embed every task with `num_workers` processes of one thread each; they are ended when this returns or raises.
+    """Embed every task with at most `num_workers` processes of one thread; they are ended when this returns or raises.
 
     Raises:
         OutsideError: a process was ended from outside, or the runtime is not installed.
@@ -75,7 +76,9 @@ def embed_locally(
         OSError: a shard cannot be written.
     """
     waiting = iter(tasks)
-    with _started(embedding, num_workers) as workers:
+    first = list(islice(waiting, num_workers))
+    waiting = chain(first, waiting)
+    with _started(embedding, len(first)) as workers:
         busy = {worker.pipe: worker for worker in workers if worker.give(waiting)}
         while busy:
             for worker in [busy[pipe] for pipe in busy.keys() & set(wait(list(busy)))]:

@@ -96,9 +96,9 @@ def ray_cluster(address: str | None) -> Iterator[int]:
 
 
 def embed_with_ray(
-    embedding: Embedding, tasks: Iterable[ShardTask], num_workers: int, on_image: Callable[[], None]
+    embedding: Embedding, tasks: Iterable[ShardTask], *, num_workers: int, on_image: Callable[[], None]
 ) -> None:
-    """Embed every task with `num_workers` actors of one CPU each; inside `ray_cluster`.
+    """Embed every task with at most `num_workers` actors of one CPU each; inside `ray_cluster`.
 
     Raises:
         OutsideError: actors died again and again, or the runtime is not installed on a machine.
@@ -119,7 +119,7 @@ def embed_with_ray(
     done = ray.data.from_items(rows, override_num_blocks=len(rows)).map(
         actor,
         fn_constructor_args=(embedding,),
-        compute=ray.data.ActorPoolStrategy(size=num_workers),
+        compute=ray.data.ActorPoolStrategy(size=min(num_workers, len(rows))),
         num_cpus=1,
     )
     try:

@@ -19,7 +19,8 @@ def write_parts(folder: Path, dataset: Dataset, store: DescriptorStore) -> list[
 
     Images that could not be read are left out, and a side that has none left has no file.
     """
-    readable = np.ones(len(dataset.images), dtype=bool)
+    all_images = dataset.images
+    readable = np.ones(len(all_images), dtype=bool)
     readable[[row.row for row in store.skipped()]] = False
     sides = {"queries": dataset.queries, "references": dataset.references, "training": dataset.training}
     paths, start = [], 0
@@ -28,7 +29,7 @@ def write_parts(folder: Path, dataset: Dataset, store: DescriptorStore) -> list[
         start += len(images)
         if len(rows):
             paths.append(folder / f"{side}.h5")
-            ids = [dataset.images[row].stem for row in rows]
+            ids = [dataset.query_id(row) if side == "queries" else all_images[row].stem for row in rows.tolist()]
             write_descriptor_blocks(paths[-1], _blocks(store, rows), store.key.num_dims, ids)
     return paths
 

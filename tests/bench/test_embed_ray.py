@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -48,7 +49,7 @@ def test_ray_gives_the_bytes_of_local_processes(
     for name, engine in (("local", embed_locally), ("ray", embed_with_ray)):
         wanted = embedding(tmp_path / name, artifact, dataset)
         images: list[int] = []
-        engine(wanted, tasks(wanted.store, dataset), min(2, num_cpus), lambda images=images: images.append(1))
+        engine(wanted, tasks(wanted.store, dataset), num_workers=min(2, num_cpus), on_image=partial(images.append, 1))
         assert len(images) == NUM_IMAGES
         wanted.store.finish()
         assert [row.image for row in wanted.store.skipped()] == ["references/r5.png"]
@@ -63,7 +64,7 @@ def test_error_of_an_actor_keeps_its_kind(
     broken = scripted_artifact("def load(path, num_threads):\n    raise RuntimeError('no such op: Foo')\n")
     wanted = embedding(tmp_path / "out", broken, read_dataset(dataset_dir))
     with pytest.raises(GateError, match=r"tiny-onnx-fp32 does not run \(RuntimeError: no such op: Foo\)"):
-        embed_with_ray(wanted, tasks(wanted.store, read_dataset(dataset_dir)), 1, lambda: None)
+        embed_with_ray(wanted, tasks(wanted.store, read_dataset(dataset_dir)), num_workers=1, on_image=lambda: None)
 
 
 def test_shard_that_kills_its_actors_ends_the_run(
@@ -77,7 +78,7 @@ def test_shard_that_kills_its_actors_ends_the_run(
     )
     wanted = embedding(tmp_path / "out", deadly, read_dataset(dataset_dir))
     with pytest.raises(OutsideError, match="ended its actor 3 times"):
-        embed_with_ray(wanted, tasks(wanted.store, read_dataset(dataset_dir))[:1], 1, lambda: None)
+        embed_with_ray(wanted, tasks(wanted.store, read_dataset(dataset_dir))[:1], num_workers=1, on_image=lambda: None)
 
 
 def test_missing_ray_is_named_with_its_install_command(monkeypatch: pytest.MonkeyPatch) -> None:
