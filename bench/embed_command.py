@@ -145,7 +145,9 @@ def _print(done: list[Embedded], parts: dict[str, list[Path]], bundles: list[Pat
             typer.echo(f"  {path}")
     skipped = done[0].skipped
     if skipped:
-        typer.echo(f"\n{len(skipped):,} images could not be read, listed in each skipped.csv:")
+        typer.echo(
+            f"\nCould not be read, listed in each skipped.csv: {len(skipped):,} of {done[0].store.key.num_images:,}"
+        )
         for row in skipped[:MAX_NAMED]:
             typer.echo(f"  {row.image}: {row.reason}")
     again = " ".join(f"--bundle {path}" for path in bundles)

@@ -213,7 +213,7 @@ def test_second_run_embeds_nothing_and_says_so(dataset: Path, bundle_dir: Path, 
     words = ("--bundle", bundle_dir, "--dataset", dataset, "--out", tmp_path / "out")
     first = embed(*words).stdout
     assert "tiny-onnx-fp32: 40 descriptors of 192 dimensions, 40 of them in this run" in first
-    assert "2 images could not be read" in first
+    assert "Could not be read, listed in each skipped.csv: 2 of 40" in first
     assert f"{CORRUPT[0]}: OSError" in first
     assert str(dataset) not in first.partition("Next:")[0]
     assert "40 descriptors of 192 dimensions, all of them there before" in embed(*words).stdout
