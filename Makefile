@@ -7,7 +7,7 @@ DEMO := artifacts/demo
 # Two test workers, one thread each: more only makes them wait for each other.
 PYTEST := OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist worksteal
 
-.PHONY: help setup demo test test-all check bench bench-harness clean
+.PHONY: help setup demo test test-all check bench bench-harness bench-scale clean
 
 help:  ## What there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -49,6 +49,9 @@ bench: $(INSTALLED)  ## The project's own hot paths (pytest-benchmark)
 bench-harness: $(INSTALLED)  ## Our p50 against the runtimes' own measuring tools, in one run
 	$(PY) -m export --target onnx --target tflite --precision fp32 --precision int8 --out artifacts/harness --overwrite
 	$(PY) -m bench.harness --bundle artifacts/harness
+
+bench-scale: $(INSTALLED)  ## Exact search and micro-AP at 50,000 x 1,000,000 against their limits: minutes
+	$(PY) -m bench.scale
 
 clean:  ## Remove what was made, keep .venv
 	rm -rf artifacts build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench import evaluate_command, make_dataset_command, prepare_command
+from bench import embed_command, evaluate_command, make_dataset_command, prepare_command
 from devices.base import DeviceError
 from distill.cli import one_line_errors, sigterm_cleans_up
 
@@ -127,6 +127,7 @@ def report(
         typer.echo("\nNext: open the HTML file in a browser.")
 
 
+app.command(help=embed_command.HELP, epilog=embed_command.EXAMPLES)(embed_command.embed)
 app.command(help=evaluate_command.HELP, epilog=evaluate_command.EXAMPLES)(evaluate_command.evaluate)
 app.command(help=make_dataset_command.HELP, epilog=make_dataset_command.EXAMPLES)(make_dataset_command.make_dataset)
 app.command(help=prepare_command.HELP, epilog=prepare_command.EXAMPLES)(prepare_command.prepare)

@@ -51,6 +51,16 @@ def needs_training(name: str) -> bool:
     return name != FLAT
 
 
+def num_dims_after(name: str, num_dims: int) -> int:
+    """The dimensions of what the codec gives for descriptors of `num_dims`.
+
+    Raises:
+        InputError: no such codec.
+    """
+    found = _WHITENING.fullmatch(name) if needs_training(name) else None
+    return num_dims if found is None else int(found[1])
+
+
 def fit_codec(name: str, training: Iterable[Descriptors]) -> Codec:
     """The codec of that name, fitted on blocks (n, D) of training descriptors; `Flat` reads none.
 

@@ -9,7 +9,7 @@ Source: Douze et al., "The 2021 Image Similarity Dataset and Challenge", 2021, a
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -182,6 +182,20 @@ def write_descriptors(path: Path, vectors: Descriptors, ids: Sequence[str]) -> N
     _write(path, {"vectors": vectors, "image_names": ids})
 
 
+def write_descriptor_blocks(path: Path, blocks: Iterable[Descriptors], num_dims: int, ids: Sequence[str]) -> None:
+    """`write_descriptors` of N ids' rows that come in blocks (n, D), one in memory at a time."""
+
+    def write(file: Any) -> None:
+        vectors = file.create_dataset("vectors", (len(ids), num_dims), dtype="<f4")
+        start = 0
+        for block in blocks:
+            vectors[start : start + len(block)] = block
+            start += len(block)
+        file.create_dataset("image_names", data=_as_bytes(ids))
+
+    _write_file(path, write)
+
+
 def write_submission(
     path: Path, queries: Descriptors, query_ids: Sequence[str], references: Descriptors, reference_ids: Sequence[str]
 ) -> None:
@@ -194,17 +208,26 @@ def write_submission(
 
 
 def _write(path: Path, by_name: dict[str, Any]) -> None:
+    def write(file: Any) -> None:
+        for name, values in by_name.items():
+            is_vectors = isinstance(values, np.ndarray)
+            file.create_dataset(name, data=values.astype("<f4") if is_vectors else _as_bytes(values))
+
+    _write_file(path, write)
+
+
+def _as_bytes(ids: Sequence[str]) -> NDArray[np.bytes_]:
+    return np.array([text.encode() for text in ids], dtype=np.bytes_)
+
+
+def _write_file(path: Path, write: Callable[[Any], None]) -> None:
     import h5py
 
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with h5py.File(temporary, "w") as file:
-            for name, values in by_name.items():
-                if isinstance(values, np.ndarray):
-                    file.create_dataset(name, data=values.astype("<f4"))
-                else:
-                    file.create_dataset(name, data=np.array([text.encode() for text in values], dtype=np.bytes_))
+            write(file)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

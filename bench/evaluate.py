@@ -1,15 +1,17 @@
-"""micro-AP and its companions from the challenge's files: from predictions, or from descriptors by an exact search."""
+"""micro-AP and its companions from the challenge's files: from predictions, or from descriptors by a search."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from bench.approximate import IndexChoice, fill_index, nearest_in_index, open_index
 from bench.challenge_csv import MAX_CANDIDATES, GroundTruth, Predictions, read_predictions, write_predictions
-from bench.codecs import Codec, fit_codec, needs_training
+from bench.codecs import Codec, fit_codec, needs_training, num_dims_after
 from bench.descriptor_files import DescriptorSet, Ids
 from bench.mean_ap import mean_average_precision
 from bench.micro_ap import Candidates, Ints, accuracy_at_1, bootstrap_interval, detection, matches, recall_at_k
@@ -22,15 +24,19 @@ PAIRS_PER_QUERY = 10
 
 @dataclass(frozen=True)
 class Search:
-    """How candidates are found: `k` references a query, or with None the best pairs over all queries together."""
+    """How candidates are found: `k` references a query, or with None the best pairs over all queries together.
+
+    Without an `index` the search is exact; with one, `k` is needed.
+    """
 
     codec: str
     beta: float
     k: int | None
+    index: IndexChoice | None = None
 
     @property
     def is_fitted(self) -> bool:
-        """Whether training descriptors are needed."""
+        """Whether training descriptors are needed, whatever the index."""
         return needs_training(self.codec) or self.beta != 0
 
 
@@ -79,44 +85,69 @@ def evaluate_descriptors(
         GateError: the training set shares an id or a descriptor with the queries or the references.
     """
     pairs = _pairs(truth, queries, references)
-    if search.is_fitted and training is None:
-        raise InputError(f"codec {search.codec} with beta {search.beta:g} is fitted; give --training T.h5")
+    is_fitted = search.is_fitted or (search.index is not None and not _open(search, queries.num_dims).is_trained)
+    if is_fitted and training is None:
+        raise InputError(f"{_what_is_fitted(search)} is fitted; give --training T.h5")
     for other in (references, training):
         if other is not None and other.num_dims != queries.num_dims:
             raise InputError(
                 f"{other.parts[0].path} has {other.num_dims} dimensions, {queries.parts[0].path} has "
                 f"{queries.num_dims}; embed all alike"
             )
-    if training is not None and search.is_fitted:
+    if training is not None and is_fitted:
         check_apart(training, queries)
         check_apart(training, references)
     candidates = find_candidates(queries, references, training, search)
     if predictions_path is not None:
         write_predictions(predictions_path, candidates, queries.ids.tolist(), references.ids.tolist())
-    num_best = min(PAIRS_PER_QUERY * len(queries), MAX_CANDIDATES)
     configuration = {
         "ground truth": str(truth.path),
         "references": f"{len(references):,} of {references.num_dims} dimensions",
         "codec": search.codec,
         "score normalisation": f"{search.beta:g}[0,2]" if search.beta else "none",
-        "training": f"{len(training):,} descriptors" if training is not None and search.is_fitted else "none",
-        "candidates": f"exact, k = {search.k} a query"
-        if search.k is not None
-        else f"exact, the best {num_best:,} pairs of all ({PAIRS_PER_QUERY} a query, at most {MAX_CANDIDATES:,})",
+        "training": f"{len(training):,} descriptors" if training is not None and is_fitted else "none",
+        "candidates": _how_found(search, len(queries)),
         "resize": "not measured (descriptors do not say it)",
     }
     return _judge(Predictions(candidates, pairs, len(queries)), configuration)
 
 
+def _what_is_fitted(search: Search) -> str:
+    index = f" and {search.index}" if search.index is not None else ""
+    return f"codec {search.codec} with beta {search.beta:g}{index}"
+
+
+def _how_found(search: Search, num_queries: int) -> str:
+    if search.k is None:
+        num_best = min(PAIRS_PER_QUERY * num_queries, MAX_CANDIDATES)
+        return f"exact, the best {num_best:,} pairs of all ({PAIRS_PER_QUERY} a query, at most {MAX_CANDIDATES:,})"
+    if search.index is not None:
+        return f"not exact ({search.index}), at most k = {search.k} a query"
+    return f"exact, k = {search.k} a query"
+
+
+def _open(search: Search, num_dims: int) -> Any:
+    assert search.index is not None
+    return open_index(search.index, num_dims_after(search.codec, num_dims))
+
+
 def find_candidates(
     queries: DescriptorSet, references: DescriptorSet, training: DescriptorSet | None, search: Search
 ) -> Candidates:
-    """Encode, search exactly, normalise; queries are held in memory, references and training pass in blocks."""
+    """Encode, search, normalise; queries are held in memory, references and training pass in blocks, but for what an
+    index keeps of them.
+    """
     codec = fit_codec(search.codec, training.blocks() if training is not None else ())
     encoded = np.concatenate(list(_encoded(queries, codec)))
     bias = np.zeros(len(queries))
     if search.beta and training is not None:
         bias = score_bias(encoded, _encoded(training, codec), search.beta)
+    if search.index is not None:
+        index = _open(search, queries.num_dims)
+        learnt_from = _encoded(training, codec) if training is not None else ()
+        fill_index(index, search.index, learnt_from, _encoded(references, codec))
+        found = nearest_in_index(index, search.index, encoded, search.k or PAIRS_PER_QUERY)
+        return Candidates(found.queries, found.references, found.scores + bias[found.queries])
     if search.k is not None:
         found = nearest_in_blocks(encoded, _encoded(references, codec), search.k)
         return Candidates(found.queries, found.references, found.scores + bias[found.queries])

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from bench.evaluate import Evaluation
 
 HELP = (
-    "Judge predictions, or descriptors by an exact search, against a ground truth: micro-AP and its companions.\n\n"
+    "Judge predictions, or descriptors by a search, against a ground truth: micro-AP and its companions.\n\n"
     "Give --predictions, or --queries and --references. Ground truth: CSV query_id,reference_id, an empty reference "
     "for a query without a match. Predictions: CSV query_id,reference_id,score. Descriptors: HDF5 with vectors and "
     "image_names, in one or more parts, or a submission with query, query_ids, reference, reference_ids, named on both "
@@ -28,8 +28,12 @@ EXAMPLES = "\n\n".join(
         "Example: python -m bench evaluate --ground-truth G.csv --queries Q.h5 --references R.h5",
         "Example: python -m bench evaluate --ground-truth G.csv --queries Q.h5 --references R.h5 --training T.h5 "
         "--codec PCAW256,L2norm,Flat --beta 1.0",
+        "Example: python -m bench evaluate --ground-truth G.csv --queries Q.h5 --references R.h5 --training T.h5 "
+        "--index IVF1024,Flat --index-parameters nprobe=16",
     ]
 )
+
+EXACT = "Flat"
 
 
 def evaluate(
@@ -41,6 +45,12 @@ def evaluate(
     codec: Annotated[str, typer.Option(help="'Flat', or 'PCAWd,L2norm,Flat' fitted on --training.")] = "Flat",
     beta: Annotated[float, typer.Option(min=0, help="Weight of score normalisation by --training; 0 for none.")] = 0.0,
     k: Annotated[int, typer.Option("--k", min=1, max=1000, help="Candidates a query.")] = 10,
+    index: Annotated[
+        str, typer.Option(help="'Flat', exact, or any FAISS index factory string, not exact: 'IVF1024,Flat', 'HNSW32'.")
+    ] = EXACT,
+    index_parameters: Annotated[
+        str, typer.Option(help="Set on the index before the search: 'nprobe=16', 'efSearch=64'.")
+    ] = "",
     global_candidates: Annotated[
         bool, typer.Option("--global-candidates", help="The best 10 x queries pairs of all, at most 500,000.")
     ] = False,
@@ -53,10 +63,13 @@ def evaluate(
             predictions,
             sides=bool(queries and references),
             others=bool(queries or references or training or write_predictions or beta or global_candidates)
-            or codec != "Flat",
+            or codec != "Flat"
+            or index != EXACT,
         )
+        _check_index(index, index_parameters, global_candidates)
         if not math.isfinite(beta):
             raise InputError(f"--beta needs a finite number, got {beta}; SSCD's evaluator uses 1.0")
+        from bench.approximate import IndexChoice
         from bench.challenge_csv import read_ground_truth
         from bench.evaluate import Search, evaluate_descriptors, evaluate_predictions
 
@@ -66,7 +79,8 @@ def evaluate(
         else:
             from bench.descriptor_files import read_descriptors
 
-            search = Search(codec, beta, None if global_candidates else k)
+            choice = None if index == EXACT else IndexChoice(index, index_parameters)
+            search = Search(codec, beta, None if global_candidates else k, choice)
             if search.is_fitted and not training:
                 raise InputError(f"codec {codec} with beta {beta:g} is fitted; give --training T.h5")
             found = evaluate_descriptors(
@@ -91,6 +105,13 @@ def _check_sides(predictions: Path | None, sides: bool, others: bool) -> None:
         raise InputError("needs --predictions P.csv, or both --queries Q.h5 and --references R.h5")
     if predictions is not None and others:
         raise InputError("--predictions are judged as they are; leave out the options of descriptors")
+
+
+def _check_index(index: str, parameters: str, global_candidates: bool) -> None:
+    if index == EXACT and parameters:
+        raise InputError("--index-parameters are of an --index; the exact search has none")
+    if index != EXACT and global_candidates:
+        raise InputError("--global-candidates are searched exactly; leave out --index, or take --k a query")
 
 
 def _print(found: Evaluation) -> None:

@@ -16,6 +16,7 @@ from distill.errors import InputError
 
 UNIT_TOLERANCE = 1e-3
 QUERY_TILE, REFERENCE_TILE = 1024, 16_384  # one tile of scores is at most 64 MiB of float32
+FIRST_BAR_ROWS = 2048  # references that give the first bar: fewer cost less, and let more pairs past at first
 ROUNDING = 1e-5  # how far the same inner product may lie apart in two float32 searches
 Descriptors = NDArray[np.float32]
 
@@ -71,7 +72,7 @@ def best_pairs(queries: Descriptors, blocks: Callable[[], Iterable[Descriptors]]
     import faiss
 
     queries = np.ascontiguousarray(queries, dtype=np.float32)
-    bar = _first_bar(queries, next(iter(blocks()))[:REFERENCE_TILE], limit)
+    bar = _first_bar(queries, next(iter(blocks()))[:FIRST_BAR_ROWS], limit)
     pool: list[Candidates] = []
     num_in_pool, start = 0, 0
     for block in blocks():

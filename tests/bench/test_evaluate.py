@@ -15,6 +15,8 @@ from bench.descriptor_files import write_descriptors, write_submission
 
 NUM_QUERIES, NUM_REFERENCES, NUM_TRAINING, NUM_DIMS, NUM_MATCHED = 40, 300, 200, 16, 25
 
+BOTH = ("--queries", "q.h5", "--references", "r.h5")
+
 
 def evaluate(*words: object) -> Result:
     return CliRunner().invoke(app, ["evaluate", *(str(word) for word in words)])
@@ -153,6 +155,26 @@ def test_score_normalisation_subtracts_the_mean_of_the_three_nearest_in_training
     assert figures(*words, "--global-candidates")["micro_ap"] == pytest.approx(expected, abs=1e-12)
 
 
+@pytest.mark.parametrize("factory", ["IVF8,Flat", "HNSW32", "L2norm,Flat"])
+def test_index_that_looks_at_everything_finds_what_the_exact_search_finds(files: Files, factory: str) -> None:
+    """All 8 lists of the inverted file are probed, and the graph's 300 nodes are all within its reach."""
+    parameters = {"IVF8,Flat": "nprobe=8", "HNSW32": "efSearch=300", "L2norm,Flat": ""}[factory]
+    words = ("--training", files.folder / "t.h5", "--index", factory, "--index-parameters", parameters)
+    found, exact = figures(*files.words(*words)), figures(*files.words())
+    assert found["micro_ap"] == pytest.approx(exact["micro_ap"], abs=1e-12)
+    named = f"FAISS index {factory}" + (f" with {parameters}" if parameters else "")
+    assert found["configuration"]["candidates"] == f"not exact ({named}), at most k = 10 a query"
+    assert found["configuration"]["training"] == ("200 descriptors" if factory == "IVF8,Flat" else "none")
+
+
+def test_index_that_looks_at_less_finds_less_and_still_is_judged(files: Files) -> None:
+    words = ("--training", files.folder / "t.h5", "--codec", "PCAW8,L2norm,Flat", "--beta", 0.5, "--k", 100)
+    found = figures(*files.words(*words, "--index", "IVF64,PQ4x4"))
+    assert found["num_candidates"] < 100 * NUM_QUERIES
+    assert 0 < found["micro_ap"] <= 1
+    assert found["configuration"]["candidates"] == "not exact (FAISS index IVF64,PQ4x4), at most k = 100 a query"
+
+
 def test_submission_in_one_file_and_references_in_parts_give_the_same(files: Files) -> None:
     expected = figures(*files.words())
     sides = (files.queries, files.query_ids, files.references, files.reference_ids)
@@ -194,6 +216,27 @@ def test_ground_truth_of_matched_queries_alone_gives_the_same_micro_ap(files: Fi
         (["--queries", "q.h5", "--references", "r.h5", "--training", "r.h5", "--beta", "1"], 1, "300 of its 300 ids"),
         (["--queries", "q.h5", "--references", "r.h5", "--training", "renamed.h5", "--beta", "1"], 1, "descriptors"),
         (["--queries", "q.h5", "--references", "r.h5", "--beta", "inf"], 2, "--beta needs a finite number"),
+        (
+            [*BOTH, "--index", "nonsense"],
+            2,
+            "FAISS index nonsense cannot be used (could not parse index string nonsense)",
+        ),
+        (
+            [*BOTH, "--index", "PQ7", "--training", "t.h5"],
+            2,
+            "should be a multiple of the number of subquantizers (M))",
+        ),
+        (
+            [*BOTH, "--index", "IVF4,Flat"],
+            2,
+            "codec Flat with beta 0 and FAISS index IVF4,Flat is fitted; give --training",
+        ),
+        ([*BOTH, "--index", "IVF4,Flat", "--training", "r.h5"], 1, "300 of its 300 ids"),
+        ([*BOTH, "--index", "IVF512,Flat", "--training", "t.h5"], 2, "Number of training points (200) should be"),
+        ([*BOTH, "--index", "HNSW8", "--index-parameters", "nprobe=2"], 2, "could not set parameter nprobe"),
+        ([*BOTH, "--index", "HNSW8", "--global-candidates"], 2, "leave out --index"),
+        ([*BOTH, "--index-parameters", "nprobe=2"], 2, "the exact search has none"),
+        (["--predictions", "p.csv", "--index", "HNSW8"], 2, "leave out the options of descriptors"),
         (["--queries", "r.h5", "--references", "r.h5"], 2, "row 2: no query 'Q00000' in r.h5"),
         (["--queries", "q.h5", "--references", "q.h5"], 2, "row 2: no reference 'R000000' in q.h5"),
         (["--queries", "fewer.h5", "--references", "r.h5"], 2, "no query 'Q00030' in fewer.h5, nor 9 others"),
