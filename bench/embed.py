@@ -22,7 +22,8 @@ from bench.descriptor_store import SHARD_SIZE, DescriptorStore, open_store, stor
 from bench.embed_screen import EmbedScreen
 from bench.prepared import dataset_place
 from bench.records import RuntimeInfo
-from bench.run import NO_BASELINE, SAMPLE
+from bench.reference_artifacts import NO_BASELINE
+from bench.run import SAMPLE
 from bench.sample import build_sample
 from bench.shard_embedder import THREADS_PER_WORKER, Embedding, ShardTask
 from bench.skipped import Skipped
