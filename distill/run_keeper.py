@@ -57,12 +57,13 @@ class RunKeeper(pl.Callback):
         epoch_ends = step % pl_module.steps_per_epoch == 0
         if self._log is not None and self._progress is not None:
             self._progress.advance()
-            row = self._judged(pl_module) if epoch_ends else {}
             if epoch_ends or step % self._config.log_every_steps == 0:
-                row |= self._logged(pl_module, self._progress)
+                row = self._logged(pl_module, self._progress)
+                if epoch_ends:
+                    row |= self._judged(pl_module)
+                    self._progress.say_epoch(step, row)
                 self._log.write(row)
-            if epoch_ends:
-                self._progress.say_epoch(step, row)
+                self._progress.read_clock(step)
             if epoch_ends or step % self._config.checkpoint_every_steps == 0:
                 write_state(self._folder.state_path, self._state(trainer, pl_module))
         if epoch_ends:

@@ -29,11 +29,12 @@ class RunProgress:
         self._bar.advance(self._task, self._config.batch_size)
 
     def images_per_s(self, step: int) -> float:
-        """Since it was last asked, with whatever came between the steps."""
-        now_s = time.monotonic()
-        rate = (step - self._read_step) * self._config.batch_size / (now_s - self._read_s)
-        self._read_s, self._read_step = now_s, step
-        return rate
+        """Since the clock was last read."""
+        return (step - self._read_step) * self._config.batch_size / (time.monotonic() - self._read_s)
+
+    def read_clock(self, step: int) -> None:
+        """Validation, which comes before this, is not counted in the next rate."""
+        self._read_s, self._read_step = time.monotonic(), step
 
     def say_epoch(self, step: int, row: Row) -> None:
         """The line of an epoch that ends with a step."""
