@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from collections.abc import Iterator, Sequence
@@ -166,8 +167,9 @@ def recipe_command(config: RunConfig) -> str:
     return " ".join(words)
 
 
-def _without_folder(value: object) -> object:
-    return Path(value).name if isinstance(value, str) and "/" in value else value
+def _without_folder(value: object) -> str:
+    """As YAML reads it back."""
+    return (Path(value).name if "/" in value else value) if isinstance(value, str) else json.dumps(value)
 
 
 def _leaves(value: object, prefix: str = "") -> Iterator[tuple[str, object]]:

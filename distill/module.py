@@ -24,7 +24,7 @@ from distill.losses.weighted import WeightedLosses
 from distill.online_teacher import OnlineTeacher, resized
 from distill.optimizers import build_optimizer, learning_rate, set_learning_rate
 from distill.students import Student, student_spec
-from distill.trained_student import Described, TrainedStudent, update_mean
+from distill.trained_student import Described, TrainedStudent, mean_decay, update_mean
 from distill.training_state import State
 from distill.views import ViewBatch
 
@@ -81,7 +81,7 @@ class Distillation(pl.LightningModule):
         optimizer.step()
         optimizer.zero_grad()
         if self.mean_model is not None:
-            update_mean(self.mean_model, self.model, self.config.ema_decay or 0.0)
+            update_mean(self.mean_model, self.model, mean_decay(self.config.ema_decay or 0.0, self.step))
         self.last_losses = {"loss": total, **parts}
         self.step += 1
 

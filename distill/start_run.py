@@ -38,9 +38,7 @@ def begin(config: RunConfig, out: Path | None) -> Finished:
     ours = processes()
     folder = new_run(config, out)
     if ours.rank == 0 and folder.path.exists():
-        raise InputError(
-            f"{folder.path} is there already; give another --out, or go on with it: --resume {folder.path}"
-        )
+        raise InputError(f"{folder.path} is there already; give another --out, or --resume {folder.path}")
     parts = build_parts(config, folder.path / "skipped.csv" if ours.rank == 0 else None)
     judge = _judge(config, ours)
     return Finished(config, folder, train(config, parts, folder, ours, judge), ours.rank == 0)

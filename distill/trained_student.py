@@ -93,6 +93,14 @@ def batch_norms(model: nn.Module) -> list[nn.Module]:
     return [module for module in model.modules() if isinstance(module, BATCH_NORMS)]
 
 
+def mean_decay(decay: float, step: int) -> float:
+    """The decay after a step counted from 0: small at first, so that the random start of a head is soon forgotten.
+
+    Source: TensorFlow's ExponentialMovingAverage with `num_updates`.
+    """
+    return min(decay, (1.0 + step) / (10.0 + step))
+
+
 @torch.no_grad()
 def update_mean(mean: nn.Module, model: nn.Module, decay: float) -> None:
     """Move `mean` towards `model`: w = decay * w + (1 - decay) * new; buffers are taken over as they are."""

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from distill.config import LossConfig, RunConfig
-from distill.config_files import config_text, differences, read_config, shipped_configs, validated
+from distill.config_files import config_text, differences, read_config, recipe_command, shipped_configs, validated
 from distill.errors import InputError
 
 MINIMAL = "name: mine\nlosses:\n- name: infonce\n  temperature: 0.05\n"
@@ -32,6 +32,31 @@ def test_every_shipped_recipe_is_whole(name: str) -> None:
     assert f"-m distill train --config {name} " in head
     assert "hardware:" in head.lower()
     assert "reached:" in head.lower()
+
+
+@pytest.mark.parametrize(("name", "teacher_dim"), [("default", 1280), ("kd_icd", 512), ("rdcd", 512), ("sscd", None)])
+def test_the_losses_of_a_recipe_fit_its_student_and_teacher(name: str, teacher_dim: int | None) -> None:
+    """The teacher's dimensions are the catalogue's; its weights are not needed to know that they fit."""
+    from distill.run_parts import build_losses, build_model
+    from distill.teachers.catalogue import named_teachers
+
+    config = read_config(name, ["student.trunk=random", "data.size_px=64", "student.input_size_px=64"])
+    if config.teacher is not None:
+        assert named_teachers()[config.teacher.name].descriptor_dim == teacher_dim
+    model, _ = build_model(config)
+    assert set(build_losses(config, model, teacher_dim).weights) == {loss.name for loss in config.losses}
+    if teacher_dim is not None:
+        with pytest.raises(InputError, match=f"{teacher_dim} and 384 dimensions"):
+            build_losses(config, model, 384)
+
+
+def test_the_command_of_a_card_names_what_was_changed_and_no_folder() -> None:
+    config = read_config(
+        "sscd", ["data.images=/home/me/photos", "student.trunk=/home/me/trunk.pth", "seed=3", "micro_batch_size=8"]
+    )
+    assert recipe_command(config) == (
+        "python -m distill train --config sscd micro_batch_size=8 seed=3 student.trunk=trunk.pth"
+    )
 
 
 def test_overrides_go_over_the_file(mine: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import signal
 import subprocess
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from distill.__main__ import app
 from distill.checkpoint import load_checkpoint
 from distill.config import RunConfig
 from distill.config_files import config_text, validated, with_overrides
@@ -22,7 +24,10 @@ from distill.metrics_log import read_metrics
 from distill.run_folder import RunFolder
 from distill.sample import procedural_picture
 from distill.start_run import begin, go_on
+from distill.students import Student
 from distill.training_state import read_state
+from distill.validation import Validation
+from distill.weights import tensors_sha256
 
 NUM_PICTURES, BATCH_SIZE, EPOCHS = 16, 4, 2
 NUM_STEPS = EPOCHS * NUM_PICTURES // BATCH_SIZE
@@ -188,6 +193,75 @@ def test_a_mistake_is_found_before_anything_is_written(
     with pytest.raises(InputError, match=message):
         begin(with_overrides(config, overrides), tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_batch_in_parts_trains_as_a_whole(config: RunConfig, tmp_path: Path) -> None:
+    """With frozen batch norms, which would see the parts; sums differ in their order only."""
+    frozen = with_overrides(
+        config, ["batchnorm=frozen", "optimizer={name: sgd, lr: 0.01}", "epochs=1", "warmup_epochs=0"]
+    )
+    whole = dict(_losses(begin(frozen, tmp_path / "whole").folder))
+    parts = dict(_losses(begin(with_overrides(frozen, ["micro_batch_size=1"]), tmp_path / "parts").folder))
+    assert parts == pytest.approx(whole, rel=1e-4)
+
+
+def test_the_best_student_by_validation_is_kept(
+    config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Judged at 0.5, then at 0.25: the student of the first epoch stays."""
+    figures = iter([Validation(0.5, 0.1), Validation(0.25, 0.2)])
+    judged: list[str] = []
+
+    def judge(student: Student, _device: torch.device) -> Validation:
+        judged.append(tensors_sha256(student.state_dict()))
+        return next(figures)
+
+    monkeypatch.setattr("distill.start_run.open_validation", lambda _dataset, _size_px: judge)
+    done = begin(with_overrides(config, ["validation.dataset=judged"]), tmp_path / "run")
+    assert done.trained.best_micro_ap == 0.5
+    assert _weights(done.folder) == judged[0] != judged[1]
+    rows = read_metrics(done.folder.metrics_path)
+    assert [(row["step"], row["micro_ap"]) for row in rows if "micro_ap" in row] == [(4, 0.5), (8, 0.25)]
+
+
+def test_the_command_line_prints_a_plan_a_result_and_one_line_for_a_mistake(
+    config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe, out = tmp_path / "tiny.yaml", tmp_path / "run"
+    recipe.write_text(config_text(config))
+
+    def run(*words: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["distill", "train", "--config", str(recipe), "--out", str(out), *words])
+        with pytest.raises(SystemExit) as stopped:
+            app()
+        printed = capsys.readouterr()
+        return int(stopped.value.code or 0), printed.out, printed.err
+
+    code, plan, _ = run("--dry-run", "batch_size=8", "--json")
+    assert (code, out.exists()) == (0, False)
+    assert json.loads(plan)["num_steps"] == 4  # 2 epochs of 16 images, 8 a step
+    memory = json.loads(plan)["memory_bytes"]
+    assert memory["total"] == sum(value for name, value in memory.items() if name != "total")
+    assert memory["banks"] == 24 * (64 * 4 + 8) + 4 * 8, "24 rows of 64 float32 and an id, and four counters"
+    assert memory["optimizer"] == memory["gradients"], "LARS has one number a weight"
+    code, text, _ = run("--dry-run")
+    assert (code, "memory of a process" in text) == (0, True)
+
+    code, _, error = run("optimizer.lrr=1")
+    assert code == 2
+    assert error.count("error: ") == 1
+    assert "did you mean 'optimizer.lr'" in error
+
+    code, result, _ = run("epochs=1", "warmup_epochs=0", "--json")
+    assert code == 0
+    assert json.loads(result) == {
+        "run": str(out),
+        "student": str(out / "student.safetensors"),
+        "num_steps": 4,
+        "micro_ap": None,
+        "micro_ap_evidence": "not measured",
+    }
+    assert run()[2].endswith(f"error: {out} is there already; give another --out, or --resume {out}\n")
 
 
 @pytest.mark.slow

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from distill.students import Student
-from distill.trained_student import CompactHead, TrainedStudent, update_mean
+from distill.trained_student import CompactHead, TrainedStudent, mean_decay, update_mean
 
 
 @pytest.fixture
@@ -86,3 +86,19 @@ def test_the_mean_moves_by_one_minus_the_decay() -> None:
     update_mean(mean, model, decay=0.75)
     assert mean.weight.item() == 1.25  # 0.75 * 1 + 0.25 * 2
     assert mean.state_dict()["running_mean"].item() == 5.0
+
+
+def test_the_mean_forgets_its_start_soon() -> None:
+    """(1 + t) / (10 + t) until it reaches the decay: 1/10, 2/11, ..., 0.99 from t = 890 on."""
+    assert [mean_decay(0.99, step) for step in (0, 1, 890, 10_000)] == [0.1, 2 / 11, 0.99, 0.99]
+
+
+def test_half_precision_ends_before_pooling(student: Student) -> None:
+    """A unit length is one to float32's precision though the trunk is cast; in bfloat16 it is one to 3 digits only."""
+    trained = TrainedStudent(student, wide_dim=128).train()
+    with torch.autocast("cpu", torch.bfloat16):
+        described = trained(torch.randn(4, 3, 64, 64))
+    assert described.features.dtype == described.descriptors.dtype == torch.float32
+    assert described.wide is not None
+    for rows in (described.descriptors, described.wide):
+        torch.testing.assert_close(rows.norm(dim=1), torch.ones(4), rtol=1e-6, atol=1e-6)
