@@ -68,6 +68,8 @@ def build_parts(config: RunConfig, skipped_path: Path | None = None) -> Parts:
         InputError: a name, a setting or dimensions that do not fit, or images that cannot be used.
         OutsideError: weights that cannot be reached.
     """
+    if config.data.images is None and (config.teacher is None or config.teacher.cache is None):
+        raise InputError("a run needs images; give --images DIR or --images photos.tar")
     torch.manual_seed(config.seed)  # the head's start, and a random trunk
     model, trunk = build_model(config)
     teacher, teacher_dim, cached = None, None, None
@@ -101,23 +103,21 @@ def open_images(config: RunConfig, cache: Cache | None, drawn_px: int, skipped_p
     """The photographs, whose views are drawn at `drawn_px`, or a cache; with one, they are only asked for their names.
 
     Raises:
-        InputError: neither is given, they do not fit together, or photographs that cannot be used.
+        InputError: they do not fit together, or photographs that cannot be used.
     """
-    if config.data.images is None:
-        if cache is None:
-            raise InputError("a run needs images; give --images DIR or --images photos.tar")
+    if config.data.images is None and cache is not None:
         names = read_names(cache.folder, cache.views.key)
         return Images(cache.views, names, "a teacher cache", _cache_sha256(cache.views.key), 0)
-    opened = open_photos(Path(config.data.images), skipped_path)
+    source = Path(config.data.images or "")
+    opened = open_photos(source, skipped_path)
     photos = opened.photos
     names = [photo.name for photo in photos.files]
-    source_name = Path(config.data.images).name
     if cache is not None:
         check_fits(cache.folder, cache.views.key, photos_sha256=photos.sha256)
-        return Images(cache.views, names, source_name, _cache_sha256(cache.views.key), len(opened.skipped))
+        return Images(cache.views, names, source.name, _cache_sha256(cache.views.key), len(opened.skipped))
     pipeline = open_augmentation(config.data.augmentation)
     views = Views(photos, pipeline, config.data.num_views, drawn_px, config.seed)
-    return Images(views, names, source_name, photos.sha256, len(opened.skipped))
+    return Images(views, names, source.name, photos.sha256, len(opened.skipped))
 
 
 def _cache_sha256(key: CacheKey) -> str:

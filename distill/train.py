@@ -56,6 +56,7 @@ def train(
     Raises:
         InputError: fewer images than a batch, a batch that does not divide over the processes, or a full disk.
         GateError: the loss is not finite.
+        KeyboardInterrupt: Ctrl-C; the last training state stays.
     """
     quieten_lightning()
     sampler = batch_sampler(config, parts, processes, start_step=0 if resumed is None else _step(resumed))
@@ -75,7 +76,12 @@ def train(
         best if isinstance(best, float) else None,
     )
     trainer = build_trainer(config, processes, keeper)
-    trainer.fit(module, train_dataloaders=view_loader(config, parts, sampler))
+    try:
+        trainer.fit(module, train_dataloaders=view_loader(config, parts, sampler))
+    except SystemExit as stopped:  # what Lightning makes of Ctrl-C
+        if isinstance(stopped.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from stopped
+        raise
     return Trained(module.step, keeper.best_micro_ap)
 
 

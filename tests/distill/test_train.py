@@ -144,6 +144,32 @@ def test_a_finished_run_is_left_as_it_is(whole_run: RunFolder) -> None:
     assert whole_run.student_path.read_bytes() == before
 
 
+def test_a_recipe_given_again_with_resume_needs_no_images(
+    whole_run: RunFolder, config: RunConfig, tmp_path: Path
+) -> None:
+    recipe = tmp_path / "tiny.yaml"
+    recipe.write_text(config_text(with_overrides(config, ["data.images=null"])))
+    assert go_on(whole_run.path, str(recipe), []).trained.num_steps == NUM_STEPS
+    with pytest.raises(InputError, match=r"is of another recipe: seed differ"):
+        go_on(whole_run.path, str(recipe), ["seed=1"])
+
+
+def test_ctrl_c_is_told_from_other_ends(config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lightning turns it into exit code 1; the command line must see what it was, to say so and exit with 130."""
+    before = signal.getsignal(signal.SIGINT)
+
+    def interrupted(_student: Student, _device: torch.device) -> Validation:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("distill.start_run.open_validation", lambda _dataset, _size_px: interrupted)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            begin(with_overrides(config, ["validation.dataset=judged"]), tmp_path / "run")
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert read_state(tmp_path / "run" / "checkpoints" / "last.ckpt")["step"] == 3, "the last before it"
+
+
 def test_a_loss_that_is_not_finite_stops_with_its_step_and_files(config: RunConfig, tmp_path: Path) -> None:
     broken = with_overrides(config, ["optimizer.name=sgd", "optimizer.lr=1e30", "warmup_epochs=0"])
     with pytest.raises(GateError, match=r"the loss is (nan|inf) at step \d+, on the images \d\d\.png, .*optimizer\.lr"):
