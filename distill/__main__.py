@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -80,5 +81,13 @@ app.command(epilog=teachers_command.WHITEN_EXAMPLES)(teachers_command.whiten_tea
 app.command(epilog=preview_command.EXAMPLES)(preview_command.augment_preview)
 app.command(help=cache_command.HELP, epilog=cache_command.EXAMPLES)(cache_command.cache_teacher)
 
-if __name__ == "__main__":
+
+def main() -> None:
+    """`python -m distill --config NAME` is short for `python -m distill train --config NAME`."""
+    if len(sys.argv) > 1 and sys.argv[1].partition("=")[0] in {"--config", "--resume"}:
+        sys.argv.insert(1, "train")
     app(prog_name="python -m distill")
+
+
+if __name__ == "__main__":
+    main()

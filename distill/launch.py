@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from distill.errors import InputError
+
+if TYPE_CHECKING:
+    from distill.config import RunConfig
 
 
 @dataclass(frozen=True)
@@ -19,6 +23,22 @@ class Processes:
     @property
     def total(self) -> int:
         return self.per_node * self.num_nodes
+
+
+def check_hardware(config: RunConfig, ours: Processes) -> None:
+    """Refuse what this machine's processors cannot do.
+
+    Raises:
+        InputError: float16, or batch norms over several processes, without a GPU.
+    """
+    import torch
+
+    if torch.cuda.is_available():
+        return
+    if config.precision == "fp16":
+        raise InputError("precision=fp16 needs a CUDA device, and PyTorch sees none; use precision=bf16 or fp32")
+    if config.batchnorm == "sync" and ours.total > 1:
+        raise InputError("batchnorm=sync over processes needs CUDA devices; use batchnorm=batch or frozen")
 
 
 def processes() -> Processes:

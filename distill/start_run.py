@@ -9,7 +9,7 @@ from pathlib import Path
 from distill.config import RunConfig
 from distill.config_files import read_config, validated, with_overrides
 from distill.errors import InputError
-from distill.launch import Processes, processes
+from distill.launch import Processes, check_hardware, processes
 from distill.run_folder import RunFolder, check_same_recipe, new_run, open_run
 from distill.run_keeper import Judge
 from distill.run_parts import Parts, build_parts
@@ -36,6 +36,7 @@ def begin(config: RunConfig, out: Path | None) -> Finished:
         GateError: the loss is not finite.
     """
     ours = processes()
+    check_hardware(config, ours)
     folder = new_run(config, out)
     if ours.rank == 0 and folder.path.exists():
         raise InputError(f"{folder.path} is there already; give another --out, or --resume {folder.path}")
@@ -57,6 +58,7 @@ def go_on(run: Path, name: str | None, overrides: Sequence[str]) -> Finished:
     if config.data.images is None:
         config = with_overrides(config, [f"data.images={stored.data.images}"])
     check_same_recipe(config, stored, str(run))
+    check_hardware(config, ours)
     state = read_state(folder.state_path)
     parts = build_parts(config)
     _check_state(state, config, parts, folder)

@@ -91,7 +91,8 @@ def build_trainer(config: RunConfig, processes: Processes, *callbacks: pl.Callba
         accelerator="auto",
         devices=processes.per_node,
         num_nodes=processes.num_nodes,
-        strategy=DDPStrategy(broadcast_buffers=False) if processes.total > 1 else "auto",
+        # Banks are buffers, and the same on all processes; a recipe whose losses pass a layer by leaves it unused.
+        strategy=DDPStrategy(broadcast_buffers=False, find_unused_parameters=True) if processes.total > 1 else "auto",
         precision=_PRECISIONS[config.precision],  # type: ignore[arg-type]
         max_epochs=1,
         max_steps=max_steps,
@@ -155,8 +156,9 @@ def _student_saver(config: RunConfig, parts: Parts, folder: RunFolder) -> Callab
 
 
 def quieten_lightning() -> None:
-    """Its notices are for people who write training code, and so is what DistributedDataParallel says of strides."""
+    """Its notices are for people who write training code, and so is what DistributedDataParallel says."""
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module=r"lightning\.")
-    warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
+    for message in ("Grad strides do not match bucket view strides", "find_unused_parameters=True was specified"):
+        warnings.filterwarnings("ignore", message=message)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from distill.config_files import read_config
 from distill.errors import InputError
-from distill.launch import Processes, processes
+from distill.launch import Processes, check_hardware, processes
 
 
 @pytest.fixture(autouse=True)
@@ -38,3 +39,11 @@ def test_a_shell_in_an_allocation_is_one_process(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("SLURM_NTASKS", "8")
     monkeypatch.setenv("SLURM_JOB_NAME", "bash")
     assert processes().total == 1
+
+
+def test_batch_norms_over_processes_need_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    sscd = read_config("sscd")
+    check_hardware(sscd, Processes(rank=0, per_node=1, num_nodes=1))
+    with pytest.raises(InputError, match="batchnorm=sync over processes needs CUDA devices"):
+        check_hardware(sscd, Processes(rank=0, per_node=2, num_nodes=1))

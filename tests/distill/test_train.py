@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from distill.__main__ import app
+from distill.__main__ import app, main
 from distill.checkpoint import load_checkpoint
 from distill.config import RunConfig
 from distill.config_files import config_text, validated, with_overrides
@@ -204,6 +204,7 @@ def test_a_run_of_another_recipe_or_other_images_is_not_gone_on_with(
         (["data.size_px=50"], "data.size_px must be a multiple of 32"),
         (["student.start_from=default"], "leave out one"),
         (["student.start_from=default", "student.wide_dim=null"], "is a efficientnet_lite0 of 256 dimensions"),
+        (["precision=fp16"], "precision=fp16 needs a CUDA device"),
         (["validation.dataset=absent"], "absent has no references"),
         (["teacher.name=student:default"], "names a teacher that none of its losses uses"),
         (
@@ -214,8 +215,9 @@ def test_a_run_of_another_recipe_or_other_images_is_not_gone_on_with(
     ids=lambda value: value[-1] if isinstance(value, list) else "",
 )
 def test_a_mistake_is_found_before_anything_is_written(
-    config: RunConfig, tmp_path: Path, overrides: list[str], message: str
+    config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, overrides: list[str], message: str
 ) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     with pytest.raises(InputError, match=message):
         begin(with_overrides(config, overrides), tmp_path / "run")
     assert not (tmp_path / "run").exists()
@@ -287,6 +289,10 @@ def test_the_command_line_prints_a_plan_a_result_and_one_line_for_a_mistake(
         "micro_ap": None,
         "micro_ap_evidence": "not measured",
     }
+    monkeypatch.setattr(sys, "argv", ["distill", f"--config={recipe}", "seed=-1"])
+    with pytest.raises(SystemExit):
+        main()
+    assert "seed: Input should be greater than or equal to 0, got -1" in capsys.readouterr().err, "`train` is implied"
     assert run()[2].endswith(f"error: {out} is there already; give another --out, or --resume {out}\n")
 
 
