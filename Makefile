@@ -7,7 +7,7 @@ DEMO := artifacts/demo
 # Two test workers, one thread each: more only makes them wait for each other.
 PYTEST := OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist worksteal
 
-.PHONY: help setup demo test test-all check bench bench-harness bench-scale clean
+.PHONY: help setup demo test test-all check bench bench-harness bench-scale bench-train clean
 
 help:  ## What there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -52,6 +52,9 @@ bench-harness: $(INSTALLED)  ## Our p50 against the runtimes' own measuring tool
 
 bench-scale: $(INSTALLED)  ## Exact search and micro-AP at 50,000 x 1,000,000 against their limits: minutes
 	$(PY) -m bench.scale
+
+bench-train: $(INSTALLED)  ## The training loop against its bare steps, and against a ResNet-50 teacher in the loop
+	OMP_NUM_THREADS=1 $(PY) -m distill.throughput
 
 clean:  ## Remove what was made, keep .venv
 	rm -rf artifacts build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import shlex
-import subprocess
+import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from distill import cache_command, preview_command, teachers_command
+from distill import cache_command, preview_command, teachers_command, train_command
 from distill.cli import check_out, one_line_errors, report_skipped
+from distill.git import git_revision
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -62,7 +63,7 @@ def fit_head(
             data=f"{num_used:,} images: {data or images.name}",
             licence=licence,
             trunk_inside=trunk != "pypi",
-            git_revision=_git_revision(),
+            git_revision=git_revision(),
         )
         save_checkpoint(out, fitted, card, torch.float32 if card.trunk_inside else torch.float16)
         typer.echo(
@@ -74,20 +75,19 @@ def _options(values: dict[str, object]) -> str:
     return " ".join(f"--{name} {shlex.quote(str(value))}" for name, value in values.items())
 
 
-def _git_revision() -> str | None:
-    """Of the code that ran, marked where it was changed; None outside a repository."""
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
-    try:
-        done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return done.stdout.strip()
-
-
+app.command(help=train_command.HELP, epilog=train_command.EXAMPLES)(train_command.train)
 app.command("teachers", epilog=teachers_command.LIST_EXAMPLES)(teachers_command.list_teachers)
 app.command(epilog=teachers_command.WHITEN_EXAMPLES)(teachers_command.whiten_teacher)
 app.command(epilog=preview_command.EXAMPLES)(preview_command.augment_preview)
 app.command(help=cache_command.HELP, epilog=cache_command.EXAMPLES)(cache_command.cache_teacher)
 
-if __name__ == "__main__":
+
+def main() -> None:
+    """`python -m distill --config NAME` is short for `python -m distill train --config NAME`."""
+    if len(sys.argv) > 1 and sys.argv[1].partition("=")[0] in {"--config", "--resume"}:
+        sys.argv.insert(1, "train")
     app(prog_name="python -m distill")
+
+
+if __name__ == "__main__":
+    main()

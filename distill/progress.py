@@ -30,14 +30,15 @@ class _Rate(ProgressColumn):
         return Text(f"{speed:.1f} images/s" if speed else "- images/s")
 
 
-def _progress() -> Progress:
+def image_progress(disable: bool = False) -> Progress:
+    """Count, images/s and time left; its console is standard error."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _Rate(), TimeRemainingColumn())
-    return Progress(*columns, console=Console(stderr=True))
+    return Progress(*columns, console=Console(stderr=True), disable=disable)
 
 
 def track_images(images: Iterable[Item], num_images: int, what: str) -> Iterator[Item]:
     """Pass images through while showing count, images/s and time left."""
-    with _progress() as progress:
+    with image_progress() as progress:
         yield from progress.track(images, total=num_images, description=what)
 
 
@@ -53,7 +54,7 @@ def track_bytes(what: str, done: int, total: int | None) -> Iterator[Callable[[i
 @contextmanager
 def image_steps() -> Iterator[Callable[[str, int, int], None]]:
     """A bar for each step of a work on images: call it with the step's name, the images done and the number of all."""
-    with _progress() as progress:
+    with image_progress() as progress:
         tasks: dict[str, TaskID] = {}
 
         def on_image(step: str, done: int, total: int) -> None:
