@@ -21,6 +21,7 @@ from distill.errors import InputError, OutsideError
 
 MAX_ATTEMPTS = 3  # at a shard: Ray starts a dead actor anew for ever, and one shard may kill each of them
 CONNECT_LIMIT_S = 10.0
+LOOPBACK = "127.0.0.1"
 Row = dict[str, Any]
 
 
@@ -83,7 +84,10 @@ def ray_cluster(address: str | None) -> Iterator[int]:
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # it warns of what Ray Data itself does
     try:
         _knock(address)
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+        if address:
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+        else:  # "local": with no address Ray would look for a cluster that was once started here, and wait for it
+            ray.init(address="local", _node_ip_address=LOOPBACK, log_to_driver=False, logging_level=logging.ERROR)
     except (OSError, RuntimeError, ValueError) as error:
         raise OutsideError(
             f"no Ray cluster at {address} ({_first_line(error)}); start one: ray start --head"
