@@ -57,14 +57,15 @@ def bundle_artifact(bundle_dir: Path) -> Artifact:
     """
     manifest = read_manifest(bundle_dir)
     check_files(bundle_dir, manifest)
-    module, package = RUNTIMES.get(manifest.target, ("", ""))
+    reason = why_no_runtime(manifest.target)
+    module, package = ("", "") if reason else RUNTIMES[manifest.target]
     runtimes_dir = Path(__file__).parent.parent / "export" / "runtimes"
     return Artifact(
         info=_bundle_info(manifest),
         model_path=bundle_dir / manifest.model_path,
         runtime_path=runtimes_dir / f"{module}.py" if module else None,
         install=f"pip install {package}",
-        not_measured="" if module else why_no_runtime(manifest.target),
+        not_measured=reason,
         bundle_dir=bundle_dir,
         teacher=manifest.student.teacher,
     )

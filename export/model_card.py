@@ -45,7 +45,8 @@ def model_card(manifest: Manifest) -> str:
         else "none needed"
     )
     cosine = (
-        f"least cosine {parity.cosine_min:.6f}, mean {parity.cosine_mean:.6f} (measured; bar {parity.bar_cosine_min})"
+        f"least cosine {parity.cosine_min:.6f}, mean {parity.cosine_mean:.6f} "
+        f"({parity.evidence}, {parity.reason}; bar {parity.bar_cosine_min})"
         if parity.cosine_min is not None
         else f"not measured ({parity.reason})"
     )

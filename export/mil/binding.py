@@ -47,7 +47,7 @@ def as_tensor(constant: Constant | Tensor) -> Tensor:
     if isinstance(constant, Tensor):
         return constant
     if isinstance(constant, str):
-        raise ValueError(f"a tensor is needed, '{constant}' came")
+        raise ValueError(f"a tensor is needed, {constant!r} came")
     array = constant.astype(np.float32) if constant.dtype == np.float16 else constant.copy()
     return torch.from_numpy(array)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from distill.errors import InputError
+from distill.errors import InputError, OutsideError
 from export.mil.binding import Bound, as_tensor, bind
 from export.mil.operations import OPERATIONS, Function
 from export.mil.program import Constant, Name, Named, Operation, Program
@@ -43,13 +43,14 @@ class Evaluator:
         """Convert the constants, dequantise the weights, and look every operation up.
 
         Raises:
-            InputError: the program has an operation, or a form of one, that is not evaluated.
+            OutsideError: the program has an operation, or a form of one, that is not evaluated.
+            InputError: the program is damaged.
         """
         unknown = {one.kind for one in program.operations} - OPERATIONS.keys() - {"const"}
         if unknown:
-            raise InputError(
-                f"the program has operations that the evaluator does not know: {', '.join(sorted(unknown))}; "
-                "add them to export/mil/operations.py"
+            raise OutsideError(
+                f"the reference evaluator does not know {', '.join(sorted(unknown))}; "
+                "add what is missing to export/mil/operations.py"
             )
         self._program = program
         self._constants: dict[str, Constant | Tensor] = {}
@@ -70,7 +71,7 @@ class Evaluator:
         if operation.kind == "const":
             (literal,) = operation.arguments["val"]
             if isinstance(literal, Name):
-                raise InputError(f"const '{operation.name}' is no constant; the program is damaged")
+                raise InputError(f"const {operation.name!r} is no constant; the program is damaged")
             self._constants[operation.outputs[0].name] = literal.value
         elif operation.kind.startswith("constexpr_"):
             step = _Step(operation, OPERATIONS[operation.kind], self._bind(operation), ())
@@ -83,7 +84,7 @@ class Evaluator:
         try:
             return bind(operation, OPERATIONS[operation.kind], self._constants)
         except ValueError as error:
-            raise InputError(f"{operation.kind} '{operation.name}' {error}") from error
+            raise OutsideError(f"the reference evaluator: {operation.kind} {operation.name!r} {error}") from error
 
     def __call__(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Inputs by name -> outputs by name.
@@ -94,7 +95,7 @@ class Evaluator:
         values: dict[str, Tensor] = {}
         for named in self._program.inputs:
             if named.name not in inputs:
-                raise InputError(f"needed an input '{named.name}', got {', '.join(inputs) or 'none'}")
+                raise InputError(f"needed an input {named.name!r}, got {', '.join(inputs) or 'none'}")
             values[named.name] = _declared(named, inputs[named.name])
         with torch.inference_mode():
             for step in self._steps:
@@ -122,12 +123,10 @@ def _run(step: _Step, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
     try:
         result = step.function(**step.bound.arguments(values))
         results = (result,) if isinstance(result, Tensor) else result
-        return {
-            named.name: _declared(named, value) for named, value in zip(operation.outputs, results, strict=True)
-        }
+        return {named.name: _declared(named, value) for named, value in zip(operation.outputs, results, strict=True)}
     except (InputError, ValueError, RuntimeError, IndexError, KeyError) as error:
         first_line = str(error).splitlines()[0]
-        raise InputError(f"{operation.kind} '{operation.name}' cannot be evaluated: {first_line[:200]}") from error
+        raise InputError(f"{operation.kind} {operation.name!r} cannot be evaluated: {first_line[:200]}") from error
 
 
 def _declared(named: Named, value: Tensor) -> Tensor:
@@ -135,7 +134,7 @@ def _declared(named: Named, value: Tensor) -> Tensor:
     dtype, shape = named.type.dtype, named.type.shape
     if tuple(value.shape) != shape or value.dtype != _TORCH_DTYPES.get(dtype):
         raise InputError(
-            f"'{named.name}' is declared {dtype} {shape}, but is {str(value.dtype).removeprefix('torch.')} "
+            f"{named.name!r} is declared {dtype} {shape}, but is {str(value.dtype).removeprefix('torch.')} "
             f"{tuple(value.shape)}"
         )
     return value.half().float() if dtype == "float16" else value

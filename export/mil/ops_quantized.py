@@ -24,9 +24,7 @@ def quantize(
     return rounded.clamp(low, high).to(dtype)
 
 
-def dequantize(
-    input: Tensor, scale: Tensor, zero_point: Tensor | None = None, axis: int | None = None
-) -> Tensor:
+def dequantize(input: Tensor, scale: Tensor, zero_point: Tensor | None = None, axis: int | None = None) -> Tensor:
     """scale * (input - zero_point)."""
     shifted = input.float()
     if zero_point is not None:

@@ -46,11 +46,9 @@ def concat(values: tuple[Tensor, ...], axis: int, interleave: bool = False) -> T
     return torch.stack(values, axis + 1).flatten(axis, axis + 1)
 
 
-def split(
-    x: Tensor, axis: int, num_splits: int | None = None, split_sizes: Ints | None = None
-) -> tuple[Tensor, ...]:
+def split(x: Tensor, axis: int, num_splits: int | None = None, split_sizes: Ints | None = None) -> tuple[Tensor, ...]:
     if split_sizes is not None:
-        return torch.split(x, split_sizes, axis)
+        return torch.split(x, list(split_sizes), axis)
     if num_splits is None or x.shape[axis] % num_splits:
         raise ValueError(f"split of size {x.shape[axis]} into {num_splits} equal parts")
     return torch.split(x, x.shape[axis] // num_splits, axis)

@@ -52,7 +52,7 @@ def read_package(path: Path) -> Package:
         raise InputError(_damaged(path, "text in it cannot be read")) from error
     except OSError as error:
         raise InputError(f"{path}: {Path(error.filename or path).name} cannot be read ({error.strerror})") from error
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:  # overflow: a constant outside its type
         raise InputError(_damaged(path, str(error))) from error
 
 
@@ -110,6 +110,6 @@ def _image_inputs(description: Fields) -> list[str]:
             continue
         name, color = wire.text(feature, 1), wire.integer(wire.message(kind, 4), 3)
         if color != _RGB:
-            raise ValueError(f"its image input '{name}' has colour space {color}, needed is RGB ({_RGB})")
+            raise ValueError(f"its image input {name!r} has colour space {color}, needed is RGB ({_RGB})")
         names.append(name)
     return names

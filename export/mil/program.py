@@ -96,7 +96,7 @@ def read_program(fields: Fields, read_blob: ReadBlob) -> Program:
     """
     functions = wire.entries(fields, 2)
     if "main" not in functions:
-        raise ValueError(f"needed a function 'main', the program has {', '.join(functions) or 'none'}")
+        raise ValueError(f"needed a function 'main', the program has {list(functions)}")
     main = functions["main"]
     opset = wire.text(main, 2)
     blocks = wire.entries(main, 3)
@@ -113,10 +113,12 @@ def read_program(fields: Fields, read_blob: ReadBlob) -> Program:
 
 def _operation(fields: Fields, read_blob: ReadBlob) -> Operation:
     kind = wire.text(fields, 1)
+    if not kind.isidentifier():
+        raise ValueError(f"{kind[:40]!r} is no operation")
     attributes = wire.entries(fields, 5)
     name = _value(attributes.pop("name"), read_blob) if "name" in attributes else ""
     if wire.messages(fields, 4):
-        raise ValueError(f"'{kind}' has blocks inside: control flow is not evaluated")
+        raise ValueError(f"{kind!r} has blocks inside: control flow is not evaluated")
     arguments: dict[str, Argument] = {key: (Literal(_value(one, read_blob)),) for key, one in attributes.items()}
     for key, argument in wire.entries(fields, 2).items():
         arguments[key] = tuple(_binding(one, read_blob) for one in wire.messages(argument, 1))
@@ -134,15 +136,15 @@ def _named(fields: Fields) -> Named:
 
 def _tensor_type(fields: Fields, of: str) -> TensorType:
     if 1 not in fields:
-        raise ValueError(f"'{of}' is no tensor: lists, dictionaries and states are not evaluated")
+        raise ValueError(f"{of!r} is no tensor: lists, dictionaries and states are not evaluated")
     tensor = wire.message(fields, 1)
     code = wire.integer(tensor, 1)
     if code not in _DTYPES:
-        raise ValueError(f"'{of}' has data type {code}, which the evaluator does not know")
+        raise ValueError(f"{of!r} has data type {code}, which the evaluator does not know")
     sizes = []
     for dimension in wire.messages(tensor, 3):
         if 1 not in dimension:
-            raise ValueError(f"'{of}' has a size that is only known at run time; export with fixed sizes")
+            raise ValueError(f"{of!r} has a size that is only known at run time; export with fixed sizes")
         sizes.append(wire.integer(wire.message(dimension, 1), 1))
     return TensorType(_DTYPES[code], tuple(sizes))
 
@@ -162,6 +164,8 @@ def _immediate(tensor: Fields, kind: TensorType) -> Constant:
         if kind.shape or len(strings) != 1:
             raise ValueError("a constant of several strings is not evaluated")
         return strings[0].decode()
+    if kind.dtype == STRING:
+        raise ValueError("a constant is declared a string and is none")
     if 7 in tensor:
         packed = wire.content(wire.message(tensor, 7), 1)
         return np.frombuffer(packed, dtype=np.dtype(kind.dtype).newbyteorder("<")).reshape(kind.shape)
