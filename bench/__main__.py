@@ -184,7 +184,7 @@ def _exit_code(records: list[Record]) -> int:
     bundles = [record for record in records if record.artifact.target not in REFERENCE_TARGETS]
     if any(record.failure or (record.stability and ignores_colour(record.stability)) for record in records):
         return 1
-    return 0 if any(record.latency for record in bundles) else 3
+    return 0 if any(record.latency or record.accuracy for record in bundles) else 3
 
 
 if __name__ == "__main__":
