@@ -134,7 +134,7 @@ def _why(outcome: Outcome) -> str:
         return f"{outcome.state}: {least} ({parity.reason})"
     if outcome.state == "failed":
         return f"failed: {outcome.reason}"
-    return f"exported; parity {parity.evidence if parity else 'not measured'}: {outcome.reason}"
+    return f"exported; its parity is {parity.evidence if parity else 'not measured'}: {outcome.reason}"
 
 
 def _plain(outcome: Outcome) -> dict[str, object]:

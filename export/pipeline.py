@@ -175,7 +175,8 @@ def _fill_bundle(plan: ExportPlan, target_name: str, precision: str, name: str, 
         run, reason = None, str(error)
     parity = measure_parity(golden.expected, run, precision, reason)
     finite = run is not None and np.isfinite(run.descriptors).all()
-    write_golden(golden, folder / GOLDEN_DIR, run.descriptors if run and finite else None)  # JSON has no NaN
+    descriptors = run.descriptors if run and finite else None  # JSON has no NaN
+    write_golden(golden, folder / GOLDEN_DIR, descriptors, parity.evidence)
     plan.progress(name, "writing the bundle")
     manifest = _manifest(plan, target_name, precision, name, exported, parity, folder)
     (folder / CARD_NAME).write_text(model_card(manifest))
