@@ -162,7 +162,8 @@ def _print_result(result: RunResult) -> None:
     table.add_column("artifact", no_wrap=True)
     for column in columns:
         title = f"{column.title} {column.unit}".strip().replace(" ", "\n")
-        table.add_column(title, justify="right" if column.numeric else "left")
+        longest_word = max(len(word) for row in rows for word in column.text(row).split())
+        table.add_column(title, justify="right" if column.numeric else "left", min_width=longest_word)
     for row in rows:
         table.add_row(row.label, *(column.text(row) for column in columns))
     console = Console(highlight=False)
