@@ -162,7 +162,8 @@ def _print_result(result: RunResult) -> None:
     table.add_column("artifact", no_wrap=True)
     for column in columns:
         title = f"{column.title} {column.unit}".strip().replace(" ", "\n")
-        table.add_column(title, justify="right" if column.numeric else "left")
+        longest_word = max(len(word) for row in rows for word in column.text(row).split())
+        table.add_column(title, justify="right" if column.numeric else "left", min_width=longest_word)
     for row in rows:
         table.add_row(row.label, *(column.text(row) for column in columns))
     console = Console(highlight=False)
@@ -184,7 +185,7 @@ def _exit_code(records: list[Record]) -> int:
     bundles = [record for record in records if record.artifact.target not in REFERENCE_TARGETS]
     if any(record.failure or (record.stability and ignores_colour(record.stability)) for record in records):
         return 1
-    return 0 if any(record.latency for record in bundles) else 3
+    return 0 if any(record.latency or record.accuracy for record in bundles) else 3
 
 
 if __name__ == "__main__":

@@ -11,21 +11,26 @@ from PIL import Image
 from bench.records import BASELINE_TARGET, ArtifactInfo
 from distill.errors import InputError
 from export.bundle import check_files, read_manifest
-from export.manifest import MANIFEST_NAME, Manifest
-from export.runtimes import RUNTIMES, why_no_runtime
+from export.manifest import MANIFEST_NAME, Evidence, Manifest
+from export.runtimes import REFERENCES, RUNTIMES, why_no_runtime
 
 EAGER_PATH, EAGER_INSTALL = Path(__file__).parent / "eager.py", "pip install -e ."
 
 
 @dataclass(frozen=True)
 class Artifact:
-    """A model file and the runtime file that opens it; without one, `not_measured` says why."""
+    """A model file and the runtime file that opens it; without one, `not_measured` says why.
+
+    Where `evidence` is "reference" that file is a reference evaluator, which gives descriptors and no times:
+    `not_measured` then says why there are none.
+    """
 
     info: ArtifactInfo
     model_path: Path
     runtime_path: Path | None
     install: str  # the command that brings the runtime where it is missing
     not_measured: str = ""
+    evidence: Evidence = "measured"
     bundle_dir: Path | None = None  # None for what is only compared with
     teacher: str | None = None  # as the student's card names it
     resample: Image.Resampling = Image.Resampling.BILINEAR  # the pixel contract's; only teachers have another
@@ -57,17 +62,29 @@ def bundle_artifact(bundle_dir: Path) -> Artifact:
     """
     manifest = read_manifest(bundle_dir)
     check_files(bundle_dir, manifest)
-    module, package = RUNTIMES.get(manifest.target, ("", ""))
-    runtimes_dir = Path(__file__).parent.parent / "export" / "runtimes"
+    runtime_path, install = _runtime(manifest.target)
+    reason = why_no_runtime(manifest.target)
     return Artifact(
         info=_bundle_info(manifest),
         model_path=bundle_dir / manifest.model_path,
-        runtime_path=runtimes_dir / f"{module}.py" if module else None,
-        install=f"pip install {package}",
-        not_measured="" if module else why_no_runtime(manifest.target),
+        runtime_path=runtime_path,
+        install=install,
+        not_measured=reason,
+        evidence="reference" if reason and runtime_path else "measured",
         bundle_dir=bundle_dir,
         teacher=manifest.student.teacher,
     )
+
+
+def _runtime(target: str) -> tuple[Path | None, str]:
+    """The runtime file or the reference evaluator's, None where there is neither, and the command that installs it."""
+    root = Path(__file__).parent.parent
+    if not why_no_runtime(target):
+        module, package = RUNTIMES[target]
+        return root / "export" / "runtimes" / f"{module}.py", f"pip install {package}"
+    if target in REFERENCES:
+        return root.joinpath(*REFERENCES[target].split(".")).with_suffix(".py"), EAGER_INSTALL
+    return None, ""
 
 
 def _bundle_info(manifest: Manifest) -> ArtifactInfo:

@@ -29,6 +29,13 @@ class Member(_Strict):
     target: str
     precision: str
     model_sha256: Sha256
+    evidence: Evidence = "measured"  # of its descriptors
+
+    @property
+    def label(self) -> str:
+        """Target and precision, and where its descriptors are not measured, what they are."""
+        evidence = "" if self.evidence == "measured" else f" ({self.evidence})"
+        return f"{self.target} {self.precision}{evidence}"
 
 
 class Cell(_Strict):

@@ -19,7 +19,7 @@ EXPLANATION = (
 def copydays_table(records: Sequence[Record], rows: Sequence[Row]) -> list[list[str]]:
     """Lines of cells, the head first; none where no record, of those with these rows, was judged on Copydays."""
     judged = [
-        (row.label, record.accuracy.copydays)
+        (row.judged_label, record.accuracy.copydays)
         for record, row in zip(records, rows, strict=True)
         if record.accuracy and record.accuracy.copydays
     ]

@@ -20,6 +20,7 @@ from bench.micro_ap import Candidates, Ints, detection, matches
 from bench.records import ArtifactInfo
 from bench.search import Descriptors, nearest_in_blocks
 from devices.base import DeviceFacts
+from export.manifest import Evidence
 
 MAX_QUERIES, MAX_REFERENCES = 2_000, 20_000
 SAME_SPACE_COSINE = 0.5  # in the median; unrelated spaces of 64 dimensions or more are near 0
@@ -31,6 +32,7 @@ class Embedded:
 
     info: ArtifactInfo
     descriptors: Descriptors
+    evidence: Evidence = "measured"
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,7 @@ def cross_search(
         num_queries=len(searched.queries),
         num_references=len(searched.references),
         sampled=len(searched.queries) + len(searched.references) < len(rows.queries) + len(rows.references),
-        members=tuple(_member(artifact.info) for artifact in artifacts),
+        members=tuple(_member(artifact) for artifact in artifacts),
         cells=tuple(cells),
     )
 
@@ -119,5 +121,12 @@ def _first_answers(found: Candidates) -> Ints:
     return found.references[np.searchsorted(found.queries, np.unique(found.queries))]
 
 
-def _member(info: ArtifactInfo) -> Member:
-    return Member(name=info.name, target=info.target, precision=info.precision, model_sha256=info.model_sha256)
+def _member(artifact: Embedded) -> Member:
+    info = artifact.info
+    return Member(
+        name=info.name,
+        target=info.target,
+        precision=info.precision,
+        model_sha256=info.model_sha256,
+        evidence=artifact.evidence,
+    )

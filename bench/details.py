@@ -36,9 +36,9 @@ def detection_table(records: Sequence[Record], rows: Sequence[Row]) -> TextTable
             lines.append((row.label, *(NOT_MEASURED,) * 10))
             continue
         shares = ("itself" if row.is_baseline else "", "itself" if row.is_teacher else "")
-        lines.append(_plain_line(row.label, found, shares))
+        lines.append(_plain_line(row.judged_label, found, shares))
         if found.normalized:
-            lines.append(_normalized_line(row.label, found, shares))
+            lines.append(_normalized_line(row.judged_label, found, shares))
         notes += [
             f"{_WORDS.get(part, part)}: {reason}"
             for part, reason in found.not_measured.items()
@@ -126,7 +126,7 @@ def stability_table(records: Sequence[Record], rows: Sequence[Row]) -> TextTable
             continue
         verdict = "FAILED: ignores colour" if ignores_colour(found) else "moves it, as it must"
         edits = (_cosines(found.cosines.get(name, ())) for name in EDITS)
-        lines.append((row.label, *edits, _cosines(found.canary_cosines), verdict))
+        lines.append((row.judged_label, *edits, _cosines(found.canary_cosines), verdict))
     num_images = {record.stability.num_images for record in records if record.stability}
     which = f"{' or '.join(map(str, sorted(num_images)))} references of the dataset" if num_images else "no image"
     return TextTable(
@@ -151,8 +151,8 @@ def compatibility_table(found: Compatibility) -> TextTable:
         shift = found.threshold_shift(cell)
         lines.append(
             (
-                f"{index.target} {index.precision}",
-                f"{queries.target} {queries.precision}",
+                index.label,
+                queries.label,
                 number(cell.micro_ap, ".3f"),
                 number(found.gain(cell), "+.3f"),
                 number(cell.cosine_p1, ".3f"),

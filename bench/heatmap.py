@@ -43,12 +43,12 @@ def _heatmap(found: Compatibility, what: str, text: Callable[[Cell], str], badne
     ]
     for row, index in enumerate(members):
         middle = _HEAD_PX + (row + 0.5) * _CELL_PX
-        parts.append(f'<text x="0" y="{middle + 4:.0f}">{escape(_label(index))}</text>')
+        parts.append(f'<text x="0" y="{middle + 4:.0f}">{escape(index.label)}</text>')
         parts.append(_column_label(row, index))
         for column, queries in enumerate(members):
             cell = by_pair.get((index.model_sha256, queries.model_sha256))
             x, y = _LABEL_PX + column * _CELL_PX, _HEAD_PX + row * _CELL_PX
-            title = f"index {_label(index)}, queries {_label(queries)}"
+            title = f"index {index.label}, queries {queries.label}"
             parts.append(_cell(x, y, title, row == column, cell, text, badness))
     width, height = _LABEL_PX + len(members) * _CELL_PX + _OVERHANG_PX, _HEAD_PX + len(members) * _CELL_PX
     label = f"{what} of each pair: rows are the index, columns the queries; the figures stand in the table below"
@@ -61,7 +61,7 @@ def _heatmap(found: Compatibility, what: str, text: Callable[[Cell], str], badne
 def _column_label(column: int, member: Member) -> str:
     x = _LABEL_PX + (column + 0.5) * _CELL_PX + 4
     y = _HEAD_PX - 6
-    return f'<text transform="translate({x:.0f} {y:.0f}) rotate(-50)">{escape(_label(member))}</text>'
+    return f'<text transform="translate({x:.0f} {y:.0f}) rotate(-50)">{escape(member.label)}</text>'
 
 
 def _cell(
@@ -83,7 +83,3 @@ def _cell(
         f'rx="4" style="fill-opacity:{shade:.2f}"/>'
         f'<text class="figure" x="{x + _CELL_PX / 2:.0f}" y="{y + _CELL_PX / 2 + 4:.0f}">{figure}</text></g>'
     )
-
-
-def _label(member: Member) -> str:
-    return f"{member.target} {member.precision}"

@@ -90,11 +90,12 @@ def _run_passes(device: Device, artifact: Artifact, plan: Plan, findings: _Findi
         start, runtime = remote.cold_start(device, artifact, plan.num_threads)
         starts.append(start)
     findings.runtime = runtime
-    findings.sections["load"] = tuple(starts)
-    on_progress("latency", 0, 1)
-    findings.sections["latency"] = remote.latency(device, artifact, plan.num_threads, plan.preset)
-    on_progress("memory", 0, 1)
-    findings.sections["memory"] = remote.memory(device, artifact, plan.num_threads)
+    if artifact.evidence == "measured":  # what a reference evaluator costs says nothing of the artifact
+        findings.sections["load"] = tuple(starts)
+        on_progress("latency", 0, 1)
+        findings.sections["latency"] = remote.latency(device, artifact, plan.num_threads, plan.preset)
+        on_progress("memory", 0, 1)
+        findings.sections["memory"] = remote.memory(device, artifact, plan.num_threads)
 
     def embedded(source: PixelSource, pass_name: str) -> DescriptorStore:
         store = store_of(plan.embedding.stores_dir, device.facts().name, artifact.info, runtime, source)
@@ -105,8 +106,10 @@ def _run_passes(device: Device, artifact: Artifact, plan: Plan, findings: _Findi
 
     store = embedded(dataset_source(plan.dataset, artifact.resample), "accuracy")
     unreadable = tuple(skipped.row for skipped in store.skipped())
-    findings.sections["accuracy"] = judge(store.descriptors(), plan.dataset, unreadable, plan.compared)
+    accuracy = judge(store.descriptors(), plan.dataset, unreadable, plan.compared)
+    findings.sections["accuracy"] = accuracy.model_copy(update={"evidence": artifact.evidence})
     if isinstance(plan.edited, str):
         findings.not_measured["stability"] = plan.edited
     else:
-        findings.sections["stability"] = stability_of(embedded(plan.edited, "stability").descriptors())
+        stability = stability_of(embedded(plan.edited, "stability").descriptors())
+        findings.sections["stability"] = stability.model_copy(update={"evidence": artifact.evidence})

@@ -79,6 +79,8 @@ class _Job:
 def run_bench(plan: RunPlan, screen: Screen) -> RunResult:
     """Measure the baseline and the teacher on this computer and every bundle on the device.
 
+    A bundle whose runtime is not to be had is computed by its reference evaluator, on this computer as well.
+
     Everything that can be wrong with the request is looked for before the first measurement.
 
     Raises:
@@ -95,7 +97,7 @@ def run_bench(plan: RunPlan, screen: Screen) -> RunResult:
         open_device(plan.device) as device,
         open_device("host") as host,
     ):
-        jobs = [_Job(device, artifact) for artifact in bundles]
+        jobs = [_Job(host if artifact.evidence == "reference" else device, artifact) for artifact in bundles]
         references, no_teacher = reference_artifacts(plan.baseline, plan.teacher, bundles, Path(temporary))
         jobs[:0] = [_Job(host, artifact) for artifact in references]
         dataset, edited = _prepare(plan, screen)
@@ -203,14 +205,18 @@ def _cross(plan: RunPlan, records: list[Record], dataset: Dataset, device: Devic
     """The matrix of what was judged, each model once, written beside the records; None where that is fewer than two."""
     source = dataset_source(dataset)
     stores = [
-        (record.artifact, store_of(plan.stores_dir, record.device.name, record.artifact, record.runtime, source))
+        (record, store_of(plan.stores_dir, record.device.name, record.artifact, record.runtime, source))
         for record in {record.artifact.model_sha256: record for record in records}.values()
         if record.accuracy and record.runtime
     ]
     if len(stores) < 2:
         return None
     unreadable = tuple(skipped.row for skipped in stores[0][1].skipped())
-    artifacts = [Embedded(info, store.descriptors()) for info, store in stores]
+    artifacts = [
+        Embedded(record.artifact, store.descriptors(), record.accuracy.evidence)
+        for record, store in stores
+        if record.accuracy
+    ]
     found = cross_search(artifacts, dataset, unreadable, device.facts())
     write_compatibility(found, plan.records_dir)
     return found

@@ -11,6 +11,7 @@ from bench.latency import percentile, validity_flags
 from bench.records import BASELINE_TARGET, PASSES, TEACHER_TARGET, Record
 from bench.setting import Setting
 from bench.stability import ignores_colour
+from export.mil import BLIND_TO
 
 NOT_MEASURED = "not measured"
 BLIND = (
@@ -56,6 +57,7 @@ class Row:
     canary_cosine_p50: float | None
     parity_cosine_min: float | None
     parity_evidence: str
+    accuracy_evidence: str | None
     notes: tuple[str, ...]
     repeat: int = 1  # 2 for the second row of the same target and precision, and so on
 
@@ -73,6 +75,11 @@ class Row:
     def label(self) -> str:
         """Target and precision, and which of the rows that share them."""
         return f"{self.target} {self.marked_precision}"
+
+    @property
+    def judged_label(self) -> str:
+        """`label`, and the evidence of what was made of its descriptors where they were not measured."""
+        return _with_evidence(self.label, self.accuracy_evidence)
 
     @property
     def marked_precision(self) -> str:
@@ -119,6 +126,7 @@ def make_row(record: Record) -> Row:
         canary_cosine_p50=statistics.median(stability.canary_cosines) if stability else None,
         parity_cosine_min=record.artifact.parity_cosine_min,
         parity_evidence=record.artifact.parity_evidence,
+        accuracy_evidence=accuracy.evidence if accuracy else None,
         notes=_notes(record),
     )
 
@@ -152,6 +160,8 @@ def _notes(record: Record) -> tuple[str, ...]:
     reasons = dict.fromkeys(record.not_measured[name] for name in PASSES if name in record.not_measured)
     if not record.failure:
         notes += reasons
+    if record.accuracy and record.accuracy.evidence == "reference":
+        notes.append(f"its descriptors are of a reference evaluator, blind to {BLIND_TO}")
     if record.latency:
         notes += validity_flags(record.latency.samples_ns, record.preset)
     if record.runtime and record.runtime.accelerator != "cpu":
@@ -184,6 +194,15 @@ def number(value: float | None, spec: str) -> str:
     return NOT_MEASURED if value is None else format(value, spec)
 
 
+def _accuracy(row: Row, value: float | None) -> str:
+    """A figure made of the artifact's descriptors, and their evidence where they were not measured."""
+    return _with_evidence(number(value, ".3f"), row.accuracy_evidence if value is not None else None)
+
+
+def _with_evidence(text: str, evidence: str | None) -> str:
+    return text if evidence in (None, "measured") else f"{text} ({evidence})"
+
+
 def _milliseconds(value: float | None) -> str:
     return number(value, ".0f" if value is not None and value >= 100 else ".2f" if value and value < 10 else ".1f")
 
@@ -199,23 +218,23 @@ def _parity(row: Row) -> str:
         return NOT_MEASURED
     # Rounded down: 0.99989 must not read as the bar of 0.9999.
     text = f"{int(row.parity_cosine_min * 1e6) / 1e6:.6f}"
-    return text if row.parity_evidence == "measured" else f"{text} ({row.parity_evidence})"
+    return _with_evidence(text, row.parity_evidence)
 
 
 def _threshold(row: Row) -> str:
     return (
         "never reached"
         if row.micro_ap is not None and row.threshold_at_p90 is None
-        else number(row.threshold_at_p90, ".3f")
+        else _accuracy(row, row.threshold_at_p90)
     )
 
 
 def _retention(row: Row) -> str:
-    return "baseline" if row.is_baseline else number(row.retention, ".3f")
+    return "baseline" if row.is_baseline else _accuracy(row, row.retention)
 
 
 def _teacher_retention(row: Row) -> str:
-    return "teacher" if row.is_teacher else number(row.teacher_retention, ".3f")
+    return "teacher" if row.is_teacher else _accuracy(row, row.teacher_retention)
 
 
 COLUMNS = (
@@ -230,11 +249,11 @@ COLUMNS = (
     Column("p99", "ms", lambda row: _milliseconds(row.p99_ms)),
     Column("peak memory", "MB", lambda row: _megabytes(row.peak_memory_bytes)),
     Column("of it the model", "MB", lambda row: _megabytes(row.delta_memory_bytes), in_terminal=False),
-    Column("micro-AP", "", lambda row: number(row.micro_ap, ".3f")),
-    Column("micro-AP with SN", "", lambda row: number(row.normalized_micro_ap, ".3f"), optional=True),
+    Column("micro-AP", "", lambda row: _accuracy(row, row.micro_ap)),
+    Column("micro-AP with SN", "", lambda row: _accuracy(row, row.normalized_micro_ap), optional=True),
     Column("retention", "", _retention),
     Column("of the teacher", "", _teacher_retention, optional=True),
-    Column("recall@P90", "", lambda row: number(row.recall_at_p90, ".3f"), in_terminal=False),
+    Column("recall@P90", "", lambda row: _accuracy(row, row.recall_at_p90), in_terminal=False),
     Column("threshold@P90", "", _threshold, in_terminal=False),
     Column("parity cosine, min", "", _parity, in_terminal=False),
 )

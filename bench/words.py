@@ -78,11 +78,12 @@ def describe_worst(found: Compatibility) -> str:
     index, queries = found.member(worst.index), found.member(worst.queries)
     own = worst.micro_ap - found.gain(worst)
     shift = found.threshold_shift(worst)
+    evidence = "reference" if "reference" in (index.evidence, queries.evidence) else "measured"
     return (
-        f"Least compatible: an index of {index.target} {index.precision} queried by {queries.target} "
-        f"{queries.precision}: micro-AP {worst.micro_ap:.3f} where its own queries give {own:.3f}, first answer "
+        f"Least compatible: an index of {index.label} queried by {queries.label}: "
+        f"micro-AP {worst.micro_ap:.3f} where its own queries give {own:.3f}, first answer "
         f"changed for {worst.top1_changed:.1%} of all queries, cosine p1 {worst.cosine_p1:.3f}, threshold@P90 "
-        f"{NOT_MEASURED if shift is None else f'{shift:+.3f}'} (measured)."
+        f"{NOT_MEASURED if shift is None else f'{shift:+.3f}'} ({evidence})."
     )
 
 

@@ -109,7 +109,7 @@ def print_outcomes(checkpoint: Checkpoint, outcomes: Sequence[Outcome], out: Pat
     if checkpoint.card.trunk == "random":
         console.print("random weights: right about size and latency, useless for detection")
     for outcome in outcomes:
-        if outcome.state != "ok" or (outcome.parity and outcome.parity.evidence == "not measured"):
+        if outcome.state != "ok" or (outcome.parity and outcome.parity.evidence != "measured"):
             console.print(
                 f"{outcome.target} {outcome.precision}: {_why(outcome)}", markup=False, highlight=False, soft_wrap=True
             )
@@ -123,7 +123,8 @@ def print_outcomes(checkpoint: Checkpoint, outcomes: Sequence[Outcome], out: Pat
 def _cosines(parity: Parity | None) -> str:
     if parity is None or parity.cosine_min is None or parity.cosine_mean is None:
         return "not measured"
-    return f"{parity.cosine_min:.6f}, {parity.cosine_mean:.6f}"
+    text = f"{parity.cosine_min:.6f}, {parity.cosine_mean:.6f}"
+    return text if parity.evidence == "measured" else f"{text} ({parity.evidence})"
 
 
 def _why(outcome: Outcome) -> str:
@@ -133,7 +134,7 @@ def _why(outcome: Outcome) -> str:
         return f"{outcome.state}: {least} ({parity.reason})"
     if outcome.state == "failed":
         return f"failed: {outcome.reason}"
-    return f"exported; parity not measured: {outcome.reason}"
+    return f"exported; its parity is {parity.evidence if parity else 'not measured'}: {outcome.reason}"
 
 
 def _plain(outcome: Outcome) -> dict[str, object]:

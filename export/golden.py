@@ -17,6 +17,7 @@ from PIL import Image
 from distill.errors import GateError
 from distill.preprocessing import RESIZE_FILTER, Pixels, UnreadableImageError, read_rgb, to_pixels
 from distill.sample import calibration_photos
+from export.manifest import Evidence
 from export.pixels import PixelStudent, to_batch
 
 GOLDEN_DIR = "golden"
@@ -50,8 +51,11 @@ def make_golden(student: PixelStudent, size_px: int) -> Golden:
     return Golden(tuple(photo.name for photo in photos), tuple(sources), pixels, expected)
 
 
-def write_golden(golden: Golden, folder: Path, artifact: Descriptors | None) -> None:
-    """Write sources, pixels and descriptors into a new `folder`; `artifact` are the artifact's own, where it ran."""
+def write_golden(golden: Golden, folder: Path, artifact: Descriptors | None, evidence: Evidence) -> None:
+    """Write sources, pixels and descriptors into a new `folder`.
+
+    `artifact` are the artifact's own, where it ran; `evidence` says by what.
+    """
     folder.mkdir()
     entries = []
     for index, name in enumerate(golden.names):
@@ -65,7 +69,12 @@ def write_golden(golden: Golden, folder: Path, artifact: Descriptors | None) -> 
                 "artifact_descriptor": artifact[index].tolist() if artifact is not None else None,
             }
         )
-    content = {"resize": RESIZE_FILTER, "size_px": int(golden.pixels.shape[1]), "images": entries}
+    content = {
+        "resize": RESIZE_FILTER,
+        "size_px": int(golden.pixels.shape[1]),
+        "artifact_evidence": evidence,
+        "images": entries,
+    }
     (folder / DESCRIPTORS_NAME).write_text(json.dumps(content))
 
 

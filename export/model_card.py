@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from export.manifest import Accuracy, Manifest
+from export.manifest import Accuracy, Manifest, Parity
 
 CARD_NAME = "README.md"
 
@@ -45,7 +45,8 @@ def model_card(manifest: Manifest) -> str:
         else "none needed"
     )
     cosine = (
-        f"least cosine {parity.cosine_min:.6f}, mean {parity.cosine_mean:.6f} (measured; bar {parity.bar_cosine_min})"
+        f"least cosine {parity.cosine_min:.6f}, mean {parity.cosine_mean:.6f} "
+        f"({parity.evidence}, {parity.reason}; bar {parity.bar_cosine_min})"
         if parity.cosine_min is not None
         else f"not measured ({parity.reason})"
     )
@@ -65,8 +66,7 @@ squeezed to {manifest.pixels.size_px} x {manifest.pixels.size_px}
 ({manifest.pixels.resize}). Normalise nothing: mean, std and the division by 255 are inside the graph.
 
 Check your app with `golden/`: each `NAME.source.png`, resized by your code, should come close to `NAME.pixels.png`, and
-`NAME.pixels.png` should give the `artifact_descriptor` in `golden/descriptors.json` (where that is null, the artifact
-was not run when it was made: compare with `checkpoint_descriptor`).
+`NAME.pixels.png` should give the `artifact_descriptor` in `golden/descriptors.json` {_golden(parity)}.
 
 ## Facts
 
@@ -92,6 +92,13 @@ Parity says that the artifact computes what the checkpoint computes; micro-AP sa
 
 {_threshold(manifest.accuracy)}
 """
+
+
+def _golden(parity: Parity) -> str:
+    """What an app's descriptor can be expected to be to the golden one."""
+    if parity.evidence == "reference":
+        return "closely and not\nexactly: it was computed by a reference evaluator"
+    return "(where that is null, the artifact\nwas not run when it was made: compare with `checkpoint_descriptor`)"
 
 
 def _accuracy(accuracy: Accuracy) -> str:

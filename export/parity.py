@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import importlib
+import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 
-from distill.errors import OutsideError
+from distill.errors import InputError, OutsideError
 from distill.preprocessing import Pixels
 from export.golden import Descriptors
-from export.manifest import Parity
-from export.runtimes import RUNTIMES, why_no_runtime
+from export.manifest import Evidence, Parity
+from export.mil import BLIND_TO
+from export.runtimes import REFERENCES, RUNTIMES, why_no_runtime
 
 # Least cosine on any golden image. int8 is judged by micro-AP (bench); its bar only catches a broken graph.
 COSINE_MIN_BARS = {"fp32": 0.9999, "fp16": 0.999, "int8": 0.9}
@@ -21,19 +25,57 @@ COSINE_MIN_BARS = {"fp32": 0.9999, "fp16": 0.999, "int8": 0.9}
 RERUN_COSINE_MIN_BARS = {"fp32": 0.9999, "fp16": 0.999, "int8": 0.98}
 
 
-def run_artifact(target: str, model_path: Path, pixels: Pixels) -> Descriptors:
-    """Run an artifact on (N, S, S, 3) uint8 pixels, one at a time, on one thread: (N, D).
+@dataclass(frozen=True)
+class ArtifactRun:
+    """`descriptors` (N, D), `evidence` by whether the runtime or a reference gave them, and how, for people."""
+
+    descriptors: Descriptors
+    evidence: Evidence
+    how: str
+
+
+def run_artifact(target: str, model_path: Path, pixels: Pixels) -> ArtifactRun:
+    """Run an artifact on (N, S, S, 3) uint8 pixels, one at a time, on one thread.
+
+    Where its runtime cannot be on this computer, a reference evaluator computes it. Where both are, the runtime's
+    descriptors count and `how` says how far the reference's are from them.
 
     Raises:
-        OutsideError: the target's runtime does not run here.
+        OutsideError: the target's runtime is not here, nor a reference.
     """
-    if target not in RUNTIMES:
-        raise OutsideError(why_no_runtime(target))
+    if why_no_runtime(target):
+        if target not in REFERENCES:
+            raise OutsideError(why_no_runtime(target))
+        reference = _by_reference(target, model_path, pixels)
+        return ArtifactRun(reference, "reference", f"by the reference evaluator, blind to {BLIND_TO}")
     module_name, package = RUNTIMES[target]
     try:
         runtime = importlib.import_module(f"export.runtimes.{module_name}")
     except ImportError as error:
         raise OutsideError(f"{package} is not installed: pip install {package}") from error
+    measured = _descriptors(runtime, model_path, pixels)
+    how = f"run here, {platform.machine()}"
+    if target in REFERENCES:
+        how += f"; {_difference(target, model_path, pixels, measured)}"
+    return ArtifactRun(measured, "measured", how)
+
+
+def _by_reference(target: str, model_path: Path, pixels: Pixels) -> Descriptors:
+    return _descriptors(importlib.import_module(REFERENCES[target]), model_path, pixels)
+
+
+def _difference(target: str, model_path: Path, pixels: Pixels, measured: Descriptors) -> str:
+    """How far the reference evaluator's descriptors are from the runtime's; it never fails what the runtime runs."""
+    try:
+        reference = _by_reference(target, model_path, pixels)
+    except InputError as error:
+        return str(error)
+    largest = np.abs(measured - reference).max()
+    cosine_min = cosines(measured, reference).min()
+    return f"the reference evaluator's least cosine to it is {cosine_min:.6f}, the largest difference {largest:.2g}"
+
+
+def _descriptors(runtime: ModuleType, model_path: Path, pixels: Pixels) -> Descriptors:
     with _torch_settings_kept():
         session = runtime.load(model_path, 1)
         descriptors = []
@@ -64,10 +106,10 @@ def cosines(left: Descriptors, right: Descriptors) -> Descriptors:
     return similarities
 
 
-def measure_parity(expected: Descriptors, artifact: Descriptors | None, precision: str, reason: str) -> Parity:
-    """Compare, or say `reason` why `artifact` is None. A descriptor with a NaN never passes."""
+def measure_parity(expected: Descriptors, run: ArtifactRun | None, precision: str, reason: str = "") -> Parity:
+    """Compare, or say `reason` why `run` is None. A descriptor with a NaN never passes."""
     bar = COSINE_MIN_BARS[precision]
-    if artifact is None:
+    if run is None:
         return Parity(
             evidence="not measured",
             reason=reason,
@@ -77,12 +119,13 @@ def measure_parity(expected: Descriptors, artifact: Descriptors | None, precisio
             bar_cosine_min=bar,
             passed=None,
         )
+    artifact, reason = run.descriptors, run.how
     if not np.isfinite(artifact).all():
         artifact = np.zeros_like(artifact)
         reason = f"{reason}; it gave descriptors that are not finite"
     similarities = cosines(expected, artifact)
     return Parity(
-        evidence="measured",
+        evidence=run.evidence,
         reason=reason,
         cosine_min=float(similarities.min()),
         cosine_mean=float(similarities.mean()),

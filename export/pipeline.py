@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import importlib.metadata
-import platform
 import time
 import traceback
 from collections.abc import Callable, Sequence
@@ -171,13 +170,13 @@ def _fill_bundle(plan: ExportPlan, target_name: str, precision: str, name: str, 
         exported = load_exporter(target)(request)
     plan.progress(name, "running the golden images")
     try:
-        artifact = run_artifact(target_name, model_path, golden.pixels)
-        reason = f"run here, {platform.machine()}"
+        run, reason = run_artifact(target_name, model_path, golden.pixels), ""
     except OutsideError as error:
-        artifact, reason = None, str(error)
-    parity = measure_parity(golden.expected, artifact, precision, reason)
-    finite = artifact is not None and np.isfinite(artifact).all()
-    write_golden(golden, folder / GOLDEN_DIR, artifact if finite else None)  # JSON has no NaN
+        run, reason = None, str(error)
+    parity = measure_parity(golden.expected, run, precision, reason)
+    finite = run is not None and np.isfinite(run.descriptors).all()
+    descriptors = run.descriptors if run and finite else None  # JSON has no NaN
+    write_golden(golden, folder / GOLDEN_DIR, descriptors, parity.evidence)
     plan.progress(name, "writing the bundle")
     manifest = _manifest(plan, target_name, precision, name, exported, parity, folder)
     (folder / CARD_NAME).write_text(model_card(manifest))

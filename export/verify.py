@@ -11,25 +11,28 @@ from pathlib import Path
 from distill.errors import GateError, OutsideError
 from export.bundle import check_files, read_manifest
 from export.golden import GOLDEN_DIR, read_golden
+from export.manifest import Evidence
 from export.parity import RERUN_COSINE_MIN_BARS, cosines, run_artifact
 from export.quiet import output_to
 
 
 @dataclass(frozen=True)
 class Verified:
-    """What was checked. `cosine_min` is None where the runtime is not here, and `not_run` says why."""
+    """What was checked. `cosine_min` is None where the artifact could not be run; `how` says why, or what ran it."""
 
     bundle: str
     num_files: int
     num_golden: int
+    evidence: Evidence
     cosine_min: float | None
-    not_run: str
+    how: str
 
     def line(self) -> str:
         golden = (
-            f"golden images not run: {self.not_run}"
+            f"golden images not run: {self.how}"
             if self.cosine_min is None
-            else f"{self.num_golden} golden images give their descriptors (least cosine {self.cosine_min:.6f})"
+            else f"{self.num_golden} golden images give their descriptors "
+            f"(least cosine {self.cosine_min:.6f}, {self.evidence}, {self.how})"
         )
         return f"ok: {self.bundle}: {self.num_files} files unchanged; {golden}"
 
@@ -44,25 +47,27 @@ def verify_bundle(bundle_dir: Path) -> Verified:
     manifest = read_manifest(bundle_dir)
     check_files(bundle_dir, manifest)
     pixels, expected = read_golden(bundle_dir / GOLDEN_DIR)
-    cosine_min, not_run = None, ""
+    evidence: Evidence = "not measured"
+    cosine_min = None
     try:
         with output_to(Path(os.devnull)):
-            artifact = run_artifact(manifest.target, bundle_dir / manifest.model_path, pixels)
+            run = run_artifact(manifest.target, bundle_dir / manifest.model_path, pixels)
     except OutsideError as error:
-        not_run = str(error)
+        how = str(error)
     except Exception as error:
         first_line = (str(error).strip().splitlines() or [""])[0]
         problem = f"{type(error).__name__}: {first_line[:160]}"
         raise GateError(f"{bundle_dir}: the artifact does not run here ({problem}); do not ship it") from error
     else:
-        cosine_min = float(cosines(expected, artifact).min())
+        evidence, how = run.evidence, run.how
+        cosine_min = float(cosines(expected, run.descriptors).min())
         bar = RERUN_COSINE_MIN_BARS[manifest.precision]
         if not cosine_min >= bar:
             raise GateError(
                 f"{bundle_dir}: golden images give other descriptors here (least cosine {cosine_min:.6f}, "
                 f"needed {bar}); do not ship it with this runtime"
             )
-    return Verified(bundle_dir.name, len(manifest.files), len(pixels), cosine_min, not_run)
+    return Verified(bundle_dir.name, len(manifest.files), len(pixels), evidence, cosine_min, how)
 
 
 def verify_bundles(bundle_dirs: Sequence[Path], as_json: bool) -> None:

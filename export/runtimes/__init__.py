@@ -7,6 +7,7 @@ a benchmark times `invoke` alone.
 
 from __future__ import annotations
 
+import sys
 from typing import Protocol
 
 import numpy as np
@@ -30,14 +31,18 @@ class Session(Protocol):
 RUNTIMES: dict[str, tuple[str, str]] = {
     "torchscript": ("torchscript", "torch"),
     "onnx": ("onnxruntime", "onnxruntime"),
+    "coreml": ("coreml", "coremltools"),
     "tflite": ("litert", "ai-edge-litert"),
     "executorch": ("executorch", "executorch"),
 }
 
+# target -> the module of this project that computes what its artifacts give, where their runtime is not to be had.
+REFERENCES: dict[str, str] = {"coreml": "export.mil.session"}
+
 # Why a target's artifacts are not run on this computer.
-NO_RUNTIME: dict[str, str] = {"coreml": "Core ML runs on Apple systems only"}
+NO_RUNTIME: dict[str, str] = {} if sys.platform == "darwin" else {"coreml": "Core ML runs on Apple systems only"}
 
 
 def why_no_runtime(target: str) -> str:
-    """The reason that stands where a figure would."""
-    return NO_RUNTIME.get(target, f"no runtime for '{target}' here")
+    """The reason that stands where a figure would; "" where the target has a runtime here."""
+    return NO_RUNTIME.get(target, "" if target in RUNTIMES else f"no runtime for '{target}' here")

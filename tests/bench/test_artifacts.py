@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+import export.mil
+import export.runtimes
 from bench.artifacts import baseline_artifact, bundle_artifact, find_bundles
 from distill.checkpoint import load_checkpoint, random_student
 from distill.errors import GateError, InputError
@@ -52,10 +54,24 @@ def test_bundle_gives_its_facts_and_a_runtime(bundle_dir: Path) -> None:
     assert artifact.runtime_path.is_file()
 
 
-def test_core_ml_has_no_runtime_here_and_says_why(new_bundle: NewBundle) -> None:
-    artifact = bundle_artifact(new_bundle("c", target="coreml"))
+def test_core_ml_is_left_to_its_reference_where_it_does_not_run(
+    new_bundle: NewBundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = new_bundle("c", target="coreml")
+    monkeypatch.setattr(export.runtimes, "NO_RUNTIME", {"coreml": "Core ML runs on Apple systems only"})
+    artifact = bundle_artifact(bundle)
+    assert (artifact.evidence, artifact.not_measured) == ("reference", "Core ML runs on Apple systems only")
+    assert artifact.runtime_path == Path(export.mil.__file__).with_name("session.py")
+    monkeypatch.setattr(export.runtimes, "NO_RUNTIME", {})
+    artifact = bundle_artifact(bundle)
+    assert (artifact.evidence, artifact.not_measured) == ("measured", "")
+    assert artifact.runtime_path == Path(export.runtimes.__file__).with_name("coreml.py")
+
+
+def test_a_target_without_runtime_and_reference_says_so(new_bundle: NewBundle) -> None:
+    artifact = bundle_artifact(new_bundle("c", target="palmos"))
     assert artifact.runtime_path is None
-    assert artifact.not_measured == "Core ML runs on Apple systems only"
+    assert (artifact.evidence, artifact.not_measured) == ("measured", "no runtime for 'palmos' here")
 
 
 def test_changed_model_is_a_failed_gate(new_bundle: NewBundle) -> None:

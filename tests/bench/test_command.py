@@ -105,14 +105,14 @@ def test_artifact_that_ignores_colour_exits_one(new_record: NewRecord) -> None:
     assert [_exit_code([good]), _exit_code([good, blind])] == [0, 1]
 
 
-def test_only_core_ml_exits_three(
+def test_only_what_has_no_runtime_exits_three(
     new_bundle: Callable[..., Path], dataset_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    apple = new_bundle("apple", target="coreml")
-    done = CliRunner().invoke(app, ["run", "--bundle", str(apple), "--dataset", str(dataset_dir), "--baseline", "none"])
+    palm = new_bundle("palm", target="palmos")
+    done = CliRunner().invoke(app, ["run", "--bundle", str(palm), "--dataset", str(dataset_dir), "--baseline", "none"])
     assert done.exit_code == 3
-    assert "Core ML runs on Apple systems only" in done.stdout
+    assert "no runtime for 'palmos' here" in done.stdout
 
 
 def test_damaged_record_stops_the_report_by_name(new_record: NewRecord, tmp_path: Path) -> None:

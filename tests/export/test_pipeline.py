@@ -14,6 +14,7 @@ import export.pipeline
 from distill.checkpoint import Checkpoint, load_checkpoint
 from distill.errors import OutsideError
 from export.command import run_export
+from export.parity import ArtifactRun
 from export.pipeline import Outcome, export_bundles
 from export.targets import TARGETS, Exported, ExportRequest
 
@@ -27,8 +28,8 @@ def _export(checkpoint: Checkpoint, out: Path, *jobs: tuple[str, str]) -> list[O
     return export_bundles(checkpoint, jobs, None, out, False, lambda _name, _what: None)
 
 
-def _wrong_descriptors(_target: str, _path: Path, pixels: np.ndarray) -> np.ndarray:
-    return np.eye(64, dtype=np.float32)[: len(pixels)]
+def _wrong_descriptors(_target: str, _path: Path, pixels: np.ndarray) -> ArtifactRun:
+    return ArtifactRun(np.eye(64, dtype=np.float32)[: len(pixels)], "measured", "run here")
 
 
 def test_a_bundle_under_its_parity_bar_is_kept_and_marked(
