@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from bench.compatibility import Compatibility
 from bench.records import Accuracy, Record
-from bench.table import NOT_MEASURED, Row
+from bench.table import NOT_MEASURED, Row, number
 from devices.base import DeviceFacts
 from distill.preprocessing import RESIZE_FILTER
 
@@ -19,9 +19,10 @@ LEGEND = (
     "Load and first inference are medians of fresh processes, without importing the runtime. p50, p90 and p99 are "
     "nearest-rank percentiles over the raw samples of the graph alone, warm-ups apart.",
     "Memory is of a process of its own: the peak resident size, and what of it came after the runtime's import.",
-    "micro-AP as the Image Similarity Challenge 2021 defines it. Retention is micro-AP over the baseline's, the "
-    "PyTorch student in eager mode; of the teacher, over the teacher's. Score normalisation (SN) lowers each score by "
-    "the mean of its query's three largest cosines to the dataset's training images, which are never judged.",
+    "micro-AP as the Image Similarity Challenge 2021 defines it, with its 95 % interval over the queries. Retention is "
+    "micro-AP over the baseline's, the PyTorch student in eager mode; of the teacher, over the teacher's. Score "
+    "normalisation (SN) lowers each score by the mean of its query's three largest cosines to the dataset's training "
+    "images, which are never judged.",
 )
 
 
@@ -75,15 +76,15 @@ def describe_worst(found: Compatibility) -> str:
     worst = found.worst
     if worst is None:
         return "Compatibility: no two artifacts of one descriptor space were judged."
-    index, queries = found.member(worst.index), found.member(worst.queries)
+    index, queries = found.labels[worst.index], found.labels[worst.queries]
     own = worst.micro_ap - found.gain(worst)
     shift = found.threshold_shift(worst)
-    evidence = "reference" if "reference" in (index.evidence, queries.evidence) else "measured"
+    evidences = {found.member(one).evidence for one in (worst.index, worst.queries)}
+    evidence = "reference" if "reference" in evidences else "measured"
     return (
-        f"Least compatible: an index of {index.label} queried by {queries.label}: "
-        f"micro-AP {worst.micro_ap:.3f} where its own queries give {own:.3f}, first answer "
-        f"changed for {worst.top1_changed:.1%} of all queries, cosine p1 {worst.cosine_p1:.3f}, threshold@P90 "
-        f"{NOT_MEASURED if shift is None else f'{shift:+.3f}'} ({evidence})."
+        f"Least compatible: an index of {index} queried by {queries}: micro-AP {worst.micro_ap:.3f} where its own "
+        f"queries give {own:.3f}, first answer changed for {worst.top1_changed:.1%} of all queries, cosine p1 "
+        f"{worst.cosine_p1:.3f}, threshold@P90 {number(shift, '+z.3f')} ({evidence})."
     )
 
 
