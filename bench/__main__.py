@@ -88,8 +88,8 @@ def run(
         else:
             _print_result(result)
             again = [word for path in plan.bundles for word in ("--bundle", str(path))]
-            again += ["--dataset", dataset, "--preset", "full", "--out", str(out)]
-            again += ["--teacher", teacher] if teacher else []
+            again += ["--device", device, "--dataset", dataset, "--preset", "full", "--threads", str(threads)]
+            again += ["--baseline", baseline, "--out", str(out), *(["--teacher", teacher] if teacher else [])]
             typer.echo(f"\nNext:\n  {shlex.join(['python', '-m', 'bench', 'report', '--records', str(out)])}")
             typer.echo(f"  {shlex.join(['python', '-m', 'bench', 'run', *again])}")
     raise typer.Exit(_exit_code(records))
@@ -165,7 +165,8 @@ def _print_result(result: RunResult) -> None:
         longest_word = max(len(word) for row in rows for word in column.text(row).split())
         table.add_column(title, justify="right" if column.numeric else "left", min_width=longest_word)
     for row in rows:
-        table.add_row(row.label, *(column.text(row) for column in columns))
+        cells = ((column.text(row), column.interval(row) if column.interval else "") for column in columns)
+        table.add_row(row.label, *("\n".join(filter(None, cell)) for cell in cells))
     console = Console(highlight=False)
     console.print(table)
     for who, note in notes_by_text(rows):
