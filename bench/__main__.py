@@ -151,6 +151,7 @@ def _print_result(result: RunResult) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from bench.details import detection_table
     from bench.recommend import recommend
     from bench.table import columns_of, make_row
     from bench.words import describe_worst, notes_by_text
@@ -171,6 +172,8 @@ def _print_result(result: RunResult) -> None:
     console.print(table)
     for who, note in notes_by_text(rows):
         console.print(f"{who}: {note}", markup=False)
+    for note in detection_table(records, rows).notes:
+        console.print(note, markup=False)
     if result.compatibility is not None:
         console.print(describe_worst(result.compatibility), markup=False)
     for line in result.thresholds:

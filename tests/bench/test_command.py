@@ -95,6 +95,7 @@ def test_failed_artifact_exits_one_after_the_others(
     done = CliRunner().invoke(app, ["run", "--bundle", str(broken), "--bundle", str(bundle_dir), *words])
     assert done.exit_code == 1
     assert "failed" in done.stdout
+    assert "not measured, score normalisation: the dataset has no training split" in done.stdout
     assert "1.00..1.00" in done.stdout  # the interval below the micro-AP of the other
     assert f"--dataset {dataset_dir} --preset full --threads 1 --baseline none" in done.stdout.splitlines()[-1]
     assert len(list((tmp_path / "artifacts" / "records").glob("*.record.json"))) == 2
