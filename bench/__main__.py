@@ -15,7 +15,7 @@ from distill.cli import one_line_errors, sigterm_cleans_up
 
 if TYPE_CHECKING:
     from bench.records import Record
-    from bench.run import RunResult
+    from bench.run import RunPlan, RunResult
 
 app = typer.Typer(
     add_completion=False,
@@ -59,6 +59,9 @@ def run(
         bool,
         typer.Option("--write-threshold", help="Write each bundle's own threshold@P90 into its manifest and card."),
     ] = False,
+    descriptors: Annotated[Path, typer.Option(help="Folder where descriptors are kept: embed's --out.")] = Path(
+        "artifacts/descriptors"
+    ),
     out: Annotated[Path, typer.Option(help="Folder for the records.")] = Path("artifacts/records"),
     as_json: AsJson = False,
 ) -> None:
@@ -72,7 +75,7 @@ def run(
             device=device,
             dataset=dataset,
             datasets_dir=Path("artifacts/datasets"),
-            stores_dir=Path("artifacts/descriptors"),
+            stores_dir=descriptors,
             preset=find_preset(preset),
             num_threads=threads,
             baseline=baseline,
@@ -87,11 +90,8 @@ def run(
             typer.echo(json.dumps(_plain(result)))
         else:
             _print_result(result)
-            again = [word for path in plan.bundles for word in ("--bundle", str(path))]
-            again += ["--device", device, "--dataset", dataset, "--preset", "full", "--threads", str(threads)]
-            again += ["--baseline", baseline, "--out", str(out), *(["--teacher", teacher] if teacher else [])]
             typer.echo(f"\nNext:\n  {shlex.join(['python', '-m', 'bench', 'report', '--records', str(out)])}")
-            typer.echo(f"  {shlex.join(['python', '-m', 'bench', 'run', *again])}")
+            typer.echo(f"  {shlex.join(['python', '-m', 'bench', 'run', *_full_run(plan)])}")
     raise typer.Exit(_exit_code(records))
 
 
@@ -131,6 +131,16 @@ app.command(help=embed_command.HELP, epilog=embed_command.EXAMPLES)(embed_comman
 app.command(help=evaluate_command.HELP, epilog=evaluate_command.EXAMPLES)(evaluate_command.evaluate)
 app.command(help=make_dataset_command.HELP, epilog=make_dataset_command.EXAMPLES)(make_dataset_command.make_dataset)
 app.command(help=prepare_command.HELP, epilog=prepare_command.EXAMPLES)(prepare_command.prepare)
+
+
+def _full_run(plan: RunPlan) -> list[str]:
+    """The options that measure the same again with the full preset."""
+    options = [("--bundle", str(path)) for path in plan.bundles]
+    options += [("--device", plan.device), ("--dataset", plan.dataset), ("--preset", "full")]
+    options += [("--threads", str(plan.num_threads)), ("--baseline", plan.baseline)]
+    options += [("--teacher", plan.teacher)] if plan.teacher else []
+    options += [("--descriptors", str(plan.stores_dir)), ("--out", str(plan.records_dir))]
+    return [word for option in options for word in option]
 
 
 def _plain(result: RunResult) -> dict[str, object]:

@@ -33,7 +33,6 @@ from bench.skipped import SKIPPED_NAME, Skipped, read_skipped, write_skipped
 from distill.errors import InputError
 
 STORE_SCHEMA_VERSION = 1  # 1: first
-STORES_DIR = Path("artifacts/descriptors")
 SHARD_SIZE = 128  # images; what a kill costs each worker at most
 KEY_NAME, DESCRIPTORS_NAME = "store.json", "descriptors.npy"
 _SHARD_FILE = re.compile(r"\d{5,}(\.npy|\.skipped\.csv)")

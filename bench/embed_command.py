@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ from distill.cli import one_line_errors
 from distill.errors import InputError
 
 if TYPE_CHECKING:
-    from bench.embed import Embedded
+    from bench.embed import Embedded, EmbedPlan
 
 HELP = (
     "Embed a whole dataset with each bundle on this computer, or on a Ray cluster, and keep the descriptors.\n\n"
@@ -95,7 +96,7 @@ def embed(
         if as_json:
             typer.echo(json.dumps({"stores": [_plain(one, parts) for one in done]}))
         else:
-            _print(done, parts, plan.bundles, dataset)
+            _print(done, parts, plan)
 
 
 @contextmanager
@@ -131,7 +132,7 @@ def _plain(one: Embedded, parts: dict[str, list[Path]]) -> dict[str, object]:
     }
 
 
-def _print(done: list[Embedded], parts: dict[str, list[Path]], bundles: list[Path], dataset: str) -> None:
+def _print(done: list[Embedded], parts: dict[str, list[Path]], plan: EmbedPlan) -> None:
     for one in done:
         key = one.store.key
         new = (
@@ -150,5 +151,6 @@ def _print(done: list[Embedded], parts: dict[str, list[Path]], bundles: list[Pat
         )
         for row in skipped[:MAX_NAMED]:
             typer.echo(f"  {row.image}: {row.reason}")
-    again = " ".join(f"--bundle {path}" for path in bundles)
-    typer.echo(f"\nNext: python -m bench run {again} --dataset {dataset}")
+    again = [word for path in plan.bundles for word in ("--bundle", str(path))]
+    again += ["--dataset", plan.dataset, "--baseline", plan.baseline, "--descriptors", str(plan.out)]
+    typer.echo(f"\nNext: {shlex.join(['python', '-m', 'bench', 'run', *again])}")

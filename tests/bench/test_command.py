@@ -28,8 +28,9 @@ def command(*words: object, folder: Path) -> subprocess.CompletedProcess[str]:
 
 def test_run_then_report_with_json_prints_one_object_each(bundle_dir: Path, dataset_dir: Path, tmp_path: Path) -> None:
     words = ("--bundle", bundle_dir, "--dataset", dataset_dir, "--preset", "smoke", "--baseline", "none", "--json")
-    ran = command("run", *words, folder=tmp_path)
+    ran = command("run", *words, "--descriptors", "kept", folder=tmp_path)
     assert ran.returncode == 0, ran.stderr
+    assert len(list((tmp_path / "kept").glob("host-*/descriptors.npy"))) == 2  # the dataset's, and their edits'
     found = json.loads(ran.stdout)
     assert [row["name"] for row in found["rows"]] == ["tiny-onnx-fp32"]
     assert found["rows"][0]["micro_ap"] == 1.0
@@ -97,7 +98,10 @@ def test_failed_artifact_exits_one_after_the_others(
     assert "failed" in done.stdout
     assert "not measured, score normalisation: the dataset has no training split" in done.stdout
     assert "1.00..1.00" in done.stdout  # the interval below the micro-AP of the other
-    assert f"--dataset {dataset_dir} --preset full --threads 1 --baseline none" in done.stdout.splitlines()[-1]
+    assert (
+        f"--dataset {dataset_dir} --preset full --threads 1 --baseline none --descriptors"
+        in done.stdout.splitlines()[-1]
+    )
     assert len(list((tmp_path / "artifacts" / "records").glob("*.record.json"))) == 2
 
 
