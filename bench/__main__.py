@@ -65,7 +65,7 @@ def run(
     out: Annotated[Path, typer.Option(help="Folder for the records.")] = Path("artifacts/records"),
     as_json: AsJson = False,
 ) -> None:
-    with sigterm_cleans_up(), one_line_errors(DeviceError):
+    with one_line_errors(DeviceError), sigterm_cleans_up():
         from bench.latency import find_preset
         from bench.run import RunPlan, run_bench
         from bench.screen import Screen

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import json
 import shlex
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from devices.base import DeviceError
-from distill.cli import one_line_errors
+from distill.cli import one_line_errors, sigterm_cleans_up
 from distill.errors import InputError
 
 if TYPE_CHECKING:
@@ -34,12 +30,6 @@ EXAMPLES = "\n\n".join(
     ]
 )
 MAX_NAMED = 10
-
-
-class TerminatedError(Exception):
-    """SIGTERM came."""
-
-    exit_code = 128 + signal.SIGTERM  # as shells have it
 
 
 def embed(
@@ -68,7 +58,7 @@ def embed(
     as_json: Annotated[bool, typer.Option("--json", help="One object on standard output, nothing else there.")] = False,
 ) -> None:
     """Registered with `HELP` and `EXAMPLES` by `bench.__main__`."""
-    with one_line_errors(DeviceError, TerminatedError), _sigterm_raises():
+    with one_line_errors(DeviceError), sigterm_cleans_up():
         if address is not None and engine != "ray":
             raise InputError("--address is of a Ray cluster; add --engine ray")
         from bench.embed import EmbedPlan
@@ -97,20 +87,6 @@ def embed(
             typer.echo(json.dumps({"stores": [_plain(one, parts) for one in done]}))
         else:
             _print(done, parts, plan)
-
-
-@contextmanager
-def _sigterm_raises() -> Iterator[None]:
-    """Let SIGTERM unwind the stack, so that the workers are ended."""
-
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        raise TerminatedError("ended by SIGTERM; finished shards are kept: run the same command again")
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _plain(one: Embedded, parts: dict[str, list[Path]]) -> dict[str, object]:
