@@ -159,4 +159,6 @@ def test_sigterm_unwinds_and_is_one_line(capsys: pytest.CaptureFixture[str]) -> 
             unwound = True
     assert unwound
     assert stopped.value.exit_code == 143  # 128 + 15, as shells have it
-    assert capsys.readouterr().err == "error: ended by SIGTERM; what was finished is kept, nothing half-written is left\n"
+    assert (
+        capsys.readouterr().err == "error: ended by SIGTERM; what was finished is kept, nothing half-written is left\n"
+    )
