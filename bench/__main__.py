@@ -16,6 +16,7 @@ from distill.cli import one_line_errors, sigterm_cleans_up
 if TYPE_CHECKING:
     from bench.records import Record
     from bench.run import RunPlan, RunResult
+    from bench.table import Column, Row
 
 app = typer.Typer(
     add_completion=False,
@@ -173,11 +174,10 @@ def _print_result(result: RunResult) -> None:
     table.add_column("artifact", no_wrap=True)
     for column in columns:
         title = f"{column.title} {column.unit}".strip().replace(" ", "\n")
-        longest_word = max(len(word) for row in rows for word in column.text(row).split())
+        longest_word = max(len(word) for text in (title, *(_cell(column, row) for row in rows)) for word in text.split())
         table.add_column(title, justify="right" if column.numeric else "left", min_width=longest_word)
     for row in rows:
-        cells = ((column.text(row), column.interval(row) if column.interval else "") for column in columns)
-        table.add_row(row.label, *("\n".join(filter(None, cell)) for cell in cells))
+        table.add_row(row.label, *(_cell(column, row) for column in columns))
     console = Console(highlight=False)
     console.print(table)
     for who, note in notes_by_text(rows):
@@ -189,6 +189,11 @@ def _print_result(result: RunResult) -> None:
     for line in result.thresholds:
         console.print(line, markup=False, soft_wrap=True)
     console.print(f"\nRecommended: {recommend(records).sentence}", markup=False)
+
+
+def _cell(column: Column, row: Row) -> str:
+    between = column.interval(row) if column.interval else ""
+    return "\n".join(filter(None, (column.text(row), between)))
 
 
 def _exit_code(records: list[Record]) -> int:

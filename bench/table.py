@@ -206,7 +206,7 @@ def _with_evidence(text: str, evidence: str | None) -> str:
 
 def interval(low: float | None, high: float | None) -> str:
     """A 95 % interval as people read it; "" where there is none."""
-    return "" if low is None or high is None else f"{low:.2f}..{high:.2f}"
+    return "" if low is None or high is None else f"{low:.2f}-{high:.2f}"
 
 
 def _milliseconds(value: float | None) -> str:

@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from bench.__main__ import _exit_code, app
+from bench.__main__ import _exit_code, _print_result, app
 from bench.record_files import write_record
-from bench.records import Record
+from bench.records import BaselineInfo, Record
+from bench.run import RunResult
 
 NewRecord = Callable[..., Record]
 REPOSITORY = Path(__file__).parents[2]
@@ -97,12 +98,29 @@ def test_failed_artifact_exits_one_after_the_others(
     assert done.exit_code == 1
     assert "failed" in done.stdout
     assert "not measured, score normalisation: the dataset has no training split" in done.stdout
-    assert "1.00..1.00" in done.stdout  # the interval below the micro-AP of the other
+    assert "1.00-1.00" in done.stdout  # the interval below the micro-AP of the other
     assert (
         f"--dataset {dataset_dir} --preset full --threads 1 --baseline none --descriptors"
         in done.stdout.splitlines()[-1]
     )
     assert len(list((tmp_path / "artifacts" / "records").glob("*.record.json"))) == 2
+
+
+def test_table_fits_eighty_characters(
+    new_record: NewRecord, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With every column that a run can have: score normalisation, and the teacher's row."""
+    monkeypatch.setenv("COLUMNS", "80")
+    teacher = new_record(info={"target": "teacher"})
+    accuracy = teacher.accuracy
+    assert accuracy is not None
+    of_teacher = BaselineInfo(name="t", weights_sha256="0" * 64, micro_ap=0.9, normalized_micro_ap=0.9)
+    student = new_record().model_copy(update={"accuracy": accuracy.model_copy(update={"teacher": of_teacher})})
+    records = [teacher.model_copy(update={"accuracy": accuracy.model_copy(update={"baseline": None})}), student]
+    _print_result(RunResult([(record, Path()) for record in records], None, []))
+    shown = capsys.readouterr().out
+    assert {"SN", "retention", "teacher"} <= set(shown.split())
+    assert "…" not in shown
 
 
 def test_artifact_that_ignores_colour_exits_one(new_record: NewRecord) -> None:

@@ -205,10 +205,10 @@ def test_markdown_has_one_line_for_each_artifact(new_record: NewRecord) -> None:
 
 def test_interval_stands_with_every_micro_ap(new_record: NewRecord) -> None:
     record = new_record(micro_ap=0.6)  # of 0.55 to 0.65, and with score normalisation 0.64 of 0.60 to 0.68
-    assert "| 0.600 (0.55..0.65) | 0.640 (0.60..0.68) |" in render_markdown([record])
+    assert "| 0.600 (0.55-0.65) | 0.640 (0.60-0.68) |" in render_markdown([record])
     page = render_page([record], None)
-    assert "0.600<small>0.55..0.65</small>" in page
-    assert "0.640<small>0.60..0.68</small>" in page
+    assert "0.600<small>0.55-0.65</small>" in page
+    assert "0.640<small>0.60-0.68</small>" in page
 
 
 def test_columns_that_no_row_has_a_figure_for_are_left_out(new_record: NewRecord) -> None:
