@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import csv
 import math
-import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ import numpy as np
 
 from bench.micro_ap import Candidates, Ints
 from distill.errors import InputError
+from distill.files import whole_file
 
 MAX_CANDIDATES = 500_000
 PAIR_COLUMNS = ("query_id", "reference_id")
@@ -179,13 +179,7 @@ def _score(text: str, where: str) -> float:
 
 def write_csv(path: Path, header: tuple[str, ...], rows: Iterable[Sequence[object]]) -> None:
     """Write a CSV with Unix line ends, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(header)
-            writer.writerows(rows)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with whole_file(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(rows)

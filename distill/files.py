@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,13 +12,13 @@ from pathlib import Path
 def whole_file(path: Path) -> Iterator[Path]:
     """A hidden path beside `path` to write to, which takes its place when the block ends well.
 
-    What a killed process leaves there is written over by the next one that makes the same file.
+    Its name is this process's own, so that two that make the same file do not write into each other's.
 
     Raises:
         OSError: the folder cannot be made or written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         yield temporary
         temporary.replace(path)
