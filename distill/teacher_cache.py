@@ -103,8 +103,6 @@ def build_cache(
         records["view"][row], records["descriptor"][row] = views, descriptors
         if row + 1 == len(records):
             write_shard(cache_dir, shard, records)
-    for left in cache_dir.glob(".*.tmp"):  # by runs that were killed
-        left.unlink(missing_ok=True)
 
 
 class _Renders(Dataset[tuple[int, Pixels, Pixels]]):
