@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bench.compatibility import Compatibility
-from bench.records import Accuracy, Record
+from bench.records import TEACHER_TARGET, Accuracy, Record
 from bench.table import NOT_MEASURED, Row, number
 from devices.base import DeviceFacts
 from distill.preprocessing import RESIZE_FILTER
@@ -44,10 +44,12 @@ def describe_device(facts: DeviceFacts) -> list[tuple[str, str]]:
 def describe_run(records: Sequence[Record]) -> list[tuple[str, str]]:
     """Titles and texts of how the figures were made, each that differs between records listed once."""
     accuracies = [record.accuracy for record in records if record.accuracy]
+    has_teacher = any(record.artifact.target == TEACHER_TARGET for record in records)
+    resize = f"{RESIZE_FILTER}{', the teacher its own filter' if has_teacher else ''}"
     datasets = {
         f"{accuracy.dataset}: {accuracy.num_queries} queries ({accuracy.num_positives} matching pairs), "
         f"{accuracy.num_references} references, codec {accuracy.codec}, score normalisation "
-        f"{_normalization(accuracy)}, {accuracy.k} candidates a query, resize {RESIZE_FILTER}"
+        f"{_normalization(accuracy)}, {accuracy.k} candidates a query, resize {resize}"
         for accuracy in accuracies
     }
     presets = {

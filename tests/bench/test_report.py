@@ -288,6 +288,13 @@ def test_matrix_is_drawn_with_its_figures_and_its_worst_pair(new_record: NewReco
     assert parser.open == []
 
 
+def test_teacher_is_not_said_to_be_resized_as_artifacts_are(new_record: NewRecord) -> None:
+    records = [new_record()]
+    assert "resize bilinear, antialiased\n" in render_markdown(records)
+    records.append(new_record(info={"name": "t", "target": "teacher", "model_sha256": "9" * 64}))
+    assert "resize bilinear, antialiased, the teacher its own filter\n" in render_markdown(records)
+
+
 def test_shift_that_rounds_to_zero_has_no_minus(matrix: Compatibility) -> None:
     cells = (*matrix.cells[:1], cell("1", "2", 0.8, threshold_at_p90=0.7 - 2.4e-07), *matrix.cells[2:])
     crossed = compatibility_table(matrix.model_copy(update={"cells": cells})).rows[2]
