@@ -165,10 +165,10 @@ def _check_unit(found: DescriptorSet) -> None:
         lengths = np.sqrt(np.einsum("nd,nd->n", block, block, dtype=np.float64))
         bad = np.flatnonzero(~(np.abs(lengths - 1) <= UNIT_TOLERANCE))
         if len(bad):
-            raise InputError(
-                f"{found.where(start + int(bad[0]))} has length {lengths[bad[0]]:.4g} where 1 is needed; "
-                "L2-normalise the descriptors"
-            )
+            where, length = found.where(start + int(bad[0])), lengths[bad[0]]
+            if not np.isfinite(length):
+                raise InputError(f"{where} is not finite; embed that image again, or leave it out")
+            raise InputError(f"{where} has length {length:.4g} where 1 is needed; L2-normalise the descriptors")
         start += len(block)
 
 
