@@ -38,6 +38,8 @@ class Cell(_Strict):
     index: Sha256
     queries: Sha256
     micro_ap: float
+    micro_ap_low: float  # of its 95 % interval over the queries
+    micro_ap_high: float
     threshold_at_p90: float | None
     cosine_p1: float  # between both artifacts' descriptors of the same image, over the images searched
     cosine_p50: float

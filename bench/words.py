@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from bench.compatibility import Compatibility
 from bench.records import TEACHER_TARGET, Accuracy, Record
-from bench.table import NOT_MEASURED, Row, number
+from bench.table import NOT_MEASURED, Row, interval, number
 from devices.base import DeviceFacts
 from distill.preprocessing import RESIZE_FILTER
 
@@ -84,9 +84,10 @@ def describe_worst(found: Compatibility) -> str:
     evidences = {found.member(one).evidence for one in (worst.index, worst.queries)}
     evidence = "reference" if "reference" in evidences else "measured"
     return (
-        f"Least compatible: an index of {index} queried by {queries}: micro-AP {worst.micro_ap:.3f} where its own "
-        f"queries give {own:.3f}, first answer changed for {worst.top1_changed:.1%} of all queries, cosine p1 "
-        f"{worst.cosine_p1:.3f}, threshold@P90 {number(shift, '+z.3f')} ({evidence})."
+        f"Least compatible: an index of {index} queried by {queries}: micro-AP {worst.micro_ap:.3f} "
+        f"({interval(worst.micro_ap_low, worst.micro_ap_high)}) where its own queries give {own:.3f}, first answer "
+        f"changed for {worst.top1_changed:.1%} of all queries, cosine p1 {worst.cosine_p1:.3f}, threshold@P90 "
+        f"{number(shift, '+z.3f')} ({evidence})."
     )
 
 

@@ -234,7 +234,14 @@ def test_stability_stands_with_the_median_and_the_least_cosine(new_record: NewRe
 
 
 def cell(index: str, queries: str, micro_ap: float, **changes: object) -> Cell:
-    figures = {"threshold_at_p90": 0.7, "cosine_p1": 0.9, "cosine_p50": 0.99, "top1_changed": 0.0}
+    figures = {
+        "micro_ap_low": 0.5,
+        "micro_ap_high": 0.9,
+        "threshold_at_p90": 0.7,
+        "cosine_p1": 0.9,
+        "cosine_p50": 0.99,
+        "top1_changed": 0.0,
+    }
     return Cell.model_validate({"index": index * 64, "queries": queries * 64, "micro_ap": micro_ap} | figures | changes)
 
 
@@ -271,17 +278,22 @@ def two_records(new_record: NewRecord) -> list[Record]:
 def test_matrix_is_drawn_with_its_figures_and_its_worst_pair(new_record: NewRecord, matrix: Compatibility) -> None:
     # 0.6 is 0.1 below 0.7, more than the 0.05 that 0.75 is below 0.8.
     sentence = (
-        "Least compatible: an index of onnx int8 queried by onnx fp32: micro-AP 0.600 where its own queries give "
-        "0.700, first answer changed for 25.0% of all queries, cosine p1 0.900, threshold@P90 -0.050 (measured)."
+        "Least compatible: an index of onnx int8 queried by onnx fp32: micro-AP 0.600 (0.50-0.90) where its own "
+        "queries give 0.700, first answer changed for 25.0% of all queries, cosine p1 0.900, threshold@P90 -0.050 "
+        "(measured)."
     )
     page = render_page(two_records(new_record), None, matrix)
     markdown = render_markdown(two_records(new_record), matrix)
     assert sentence in page
     assert sentence in markdown
     assert page.count("class='figure'") + page.count('class="figure"') == 2 * 4  # two heat-maps of four cells
-    assert "| onnx int8 | onnx fp32 | 0.600 | -0.100 | 0.900 | 0.990 | 25.0% | 0.6500 | -0.0500 |" in markdown
     assert (
-        "| onnx fp32 | onnx int8 | 0.750 | -0.050 | 0.900 | 0.990 | 0.0% | never reached | not measured |" in markdown
+        "| onnx int8 | onnx fp32 | 0.600 | 0.500 to 0.900 | -0.100 | 0.900 | 0.990 | 25.0% | 0.6500 | -0.0500 |"
+        in markdown
+    )
+    assert (
+        "| onnx fp32 | onnx int8 | 0.750 | 0.500 to 0.900 | -0.050 | 0.900 | 0.990 | 0.0% | never reached | "
+        "not measured |" in markdown
     )
     parser = Balance()
     parser.feed(page)
