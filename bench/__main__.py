@@ -174,7 +174,9 @@ def _print_result(result: RunResult) -> None:
     table.add_column("artifact", no_wrap=True)
     for column in columns:
         title = f"{column.title} {column.unit}".strip().replace(" ", "\n")
-        longest_word = max(len(word) for text in (title, *(_cell(column, row) for row in rows)) for word in text.split())
+        longest_word = max(
+            len(word) for text in (title, *(_cell(column, row) for row in rows)) for word in text.split()
+        )
         table.add_column(title, justify="right" if column.numeric else "left", min_width=longest_word)
     for row in rows:
         table.add_row(row.label, *(_cell(column, row) for column in columns))

@@ -259,7 +259,10 @@ def test_written_parts_are_read_by_evaluate(dataset: Path, bundle_dir: Path, tmp
     assert judged.exit_code == 0, judged.output
 
 
-def test_artifact_without_a_runtime_is_warned_of(dataset: Path, new_bundle: NewBundle, tmp_path: Path) -> None:
+def test_artifact_without_a_runtime_is_warned_of(
+    dataset: Path, new_bundle: NewBundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bench.artifacts.REFERENCES", {})  # nor a reference evaluator
     apple, onnx = new_bundle("apple", target="coreml"), new_bundle("tiny")
     words = ("--dataset", dataset, "--out", tmp_path / "out")
     both = embed("--bundle", apple, "--bundle", onnx, *words)
