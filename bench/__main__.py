@@ -181,7 +181,7 @@ def _print_result(result: RunResult) -> None:
     for row in rows:
         table.add_row(row.label, *(_cell(column, row) for column in columns))
     console = Console(highlight=False)
-    console.print(table)
+    console.print(table, crop=False)  # a figure that is cut off is worse than a line that is too long
     for who, note in notes_by_text(rows):
         console.print(f"{who}: {note}", markup=False)
     for note in detection_table(records, rows).notes:

@@ -123,6 +123,15 @@ def test_table_fits_eighty_characters(
     assert "…" not in shown
 
 
+def test_no_figure_is_cut_off_where_the_table_is_wider(
+    new_record: NewRecord, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    _print_result(RunResult([(new_record(micro_ap=0.6), Path())], None, []))
+    table = capsys.readouterr().out.partition("not measured, the teacher")[0]
+    assert {"retention", "0.600", "0.55-0.65", "0.640", "0.60-0.68"} <= set(table.split())
+
+
 def test_artifact_that_ignores_colour_exits_one(new_record: NewRecord) -> None:
     good = new_record()
     assert good.stability is not None
