@@ -15,7 +15,8 @@ from distill.cli import one_line_errors, sigterm_cleans_up
 
 if TYPE_CHECKING:
     from bench.records import Record
-    from bench.run import RunResult
+    from bench.run import RunPlan, RunResult
+    from bench.table import Column, Row
 
 app = typer.Typer(
     add_completion=False,
@@ -59,10 +60,13 @@ def run(
         bool,
         typer.Option("--write-threshold", help="Write each bundle's own threshold@P90 into its manifest and card."),
     ] = False,
+    descriptors: Annotated[Path, typer.Option(help="Folder where descriptors are kept: embed's --out.")] = Path(
+        "artifacts/descriptors"
+    ),
     out: Annotated[Path, typer.Option(help="Folder for the records.")] = Path("artifacts/records"),
     as_json: AsJson = False,
 ) -> None:
-    with sigterm_cleans_up(), one_line_errors(DeviceError):
+    with one_line_errors(DeviceError), sigterm_cleans_up():
         from bench.latency import find_preset
         from bench.run import RunPlan, run_bench
         from bench.screen import Screen
@@ -72,7 +76,7 @@ def run(
             device=device,
             dataset=dataset,
             datasets_dir=Path("artifacts/datasets"),
-            stores_dir=Path("artifacts/descriptors"),
+            stores_dir=descriptors,
             preset=find_preset(preset),
             num_threads=threads,
             baseline=baseline,
@@ -87,11 +91,8 @@ def run(
             typer.echo(json.dumps(_plain(result)))
         else:
             _print_result(result)
-            again = [word for path in plan.bundles for word in ("--bundle", str(path))]
-            again += ["--dataset", dataset, "--preset", "full", "--out", str(out)]
-            again += ["--teacher", teacher] if teacher else []
             typer.echo(f"\nNext:\n  {shlex.join(['python', '-m', 'bench', 'report', '--records', str(out)])}")
-            typer.echo(f"  {shlex.join(['python', '-m', 'bench', 'run', *again])}")
+            typer.echo(f"  {shlex.join(['python', '-m', 'bench', 'run', *_full_run(plan)])}")
     raise typer.Exit(_exit_code(records))
 
 
@@ -133,6 +134,16 @@ app.command(help=make_dataset_command.HELP, epilog=make_dataset_command.EXAMPLES
 app.command(help=prepare_command.HELP, epilog=prepare_command.EXAMPLES)(prepare_command.prepare)
 
 
+def _full_run(plan: RunPlan) -> list[str]:
+    """The options that measure the same again with the full preset."""
+    options = [("--bundle", str(path)) for path in plan.bundles]
+    options += [("--device", plan.device), ("--dataset", plan.dataset), ("--preset", "full")]
+    options += [("--threads", str(plan.num_threads)), ("--baseline", plan.baseline)]
+    options += [("--teacher", plan.teacher)] if plan.teacher else []
+    options += [("--descriptors", str(plan.stores_dir)), ("--out", str(plan.records_dir))]
+    return [word for option in options for word in option]
+
+
 def _plain(result: RunResult) -> dict[str, object]:
     from dataclasses import asdict
 
@@ -151,6 +162,7 @@ def _print_result(result: RunResult) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from bench.details import detection_table
     from bench.recommend import recommend
     from bench.table import columns_of, make_row
     from bench.words import describe_worst, notes_by_text
@@ -162,19 +174,28 @@ def _print_result(result: RunResult) -> None:
     table.add_column("artifact", no_wrap=True)
     for column in columns:
         title = f"{column.title} {column.unit}".strip().replace(" ", "\n")
-        longest_word = max(len(word) for row in rows for word in column.text(row).split())
+        longest_word = max(
+            len(word) for text in (title, *(_cell(column, row) for row in rows)) for word in text.split()
+        )
         table.add_column(title, justify="right" if column.numeric else "left", min_width=longest_word)
     for row in rows:
-        table.add_row(row.label, *(column.text(row) for column in columns))
+        table.add_row(row.label, *(_cell(column, row) for column in columns))
     console = Console(highlight=False)
-    console.print(table)
+    console.print(table, crop=False)  # a figure that is cut off is worse than a line that is too long
     for who, note in notes_by_text(rows):
         console.print(f"{who}: {note}", markup=False)
+    for note in detection_table(records, rows).notes:
+        console.print(note, markup=False)
     if result.compatibility is not None:
         console.print(describe_worst(result.compatibility), markup=False)
     for line in result.thresholds:
         console.print(line, markup=False, soft_wrap=True)
     console.print(f"\nRecommended: {recommend(records).sentence}", markup=False)
+
+
+def _cell(column: Column, row: Row) -> str:
+    between = column.interval(row) if column.interval else ""
+    return "\n".join(filter(None, (column.text(row), between)))
 
 
 def _exit_code(records: list[Record]) -> int:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import csv
 import math
-import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ import numpy as np
 
 from bench.micro_ap import Candidates, Ints
 from distill.errors import InputError
+from distill.files import whole_file
 
 MAX_CANDIDATES = 500_000
 PAIR_COLUMNS = ("query_id", "reference_id")
@@ -33,12 +33,17 @@ _CHALLENGE_QUERY = re.compile(r"Q\d{5}")
 
 @dataclass(frozen=True)
 class GroundTruth:
-    """The queries a file names, each once and in its order, and its (query, reference) pairs with their row numbers."""
+    """The queries a file names, in its order, and its (query, reference) pairs, each with the row that first has it."""
 
     path: Path
-    query_ids: tuple[str, ...]
+    query_rows: dict[str, int]
     pairs: dict[tuple[str, str], int]
     names_every_query: bool
+
+    @property
+    def query_ids(self) -> tuple[str, ...]:
+        """The queries, each once."""
+        return tuple(self.query_rows)
 
 
 @dataclass(frozen=True)
@@ -73,7 +78,7 @@ def read_ground_truth(path: Path) -> GroundTruth:
             unmatched.add(query)
     if not pairs:
         raise InputError(f"{path} names no matching pair; micro-AP needs at least one")
-    return GroundTruth(path, tuple(row_of_query), pairs, names_every_query=bool(unmatched))
+    return GroundTruth(path, row_of_query, pairs, names_every_query=bool(unmatched))
 
 
 def read_predictions(path: Path, truth: GroundTruth) -> Predictions:
@@ -146,14 +151,25 @@ def _rows(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, list[str]
                     raise InputError(f"{path} row {reader.line_num}: has spaces around a value; remove them")
                 yield reader.line_num, fields
         except UnicodeDecodeError as error:
-            raise InputError(f"{path} after row {reader.line_num}: is not UTF-8 text; save it as CSV") from error
+            raise InputError(f"{path} row {_first_undecodable(path)}: is not UTF-8 text; save it as CSV") from error
         except csv.Error as error:
             raise InputError(f"{path} row {reader.line_num}: {error}; save it as CSV") from error
 
 
+def _first_undecodable(path: Path) -> int:
+    """The row, from 1, that is not UTF-8: text is decoded a block at a time, so the reader does not know it."""
+    with path.open("rb") as file:
+        for row, line in enumerate(file, start=1):
+            try:
+                line.decode()
+            except UnicodeDecodeError:
+                return row
+    raise AssertionError("every line of the file decodes")
+
+
 def _score(text: str, where: str) -> float:
     try:
-        score = float(text)
+        score = float(text) if "_" not in text else math.nan  # Python would read 0_9 as 9
     except ValueError:
         score = math.nan
     if not math.isfinite(score):
@@ -163,13 +179,7 @@ def _score(text: str, where: str) -> float:
 
 def write_csv(path: Path, header: tuple[str, ...], rows: Iterable[Sequence[object]]) -> None:
     """Write a CSV with Unix line ends, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(header)
-            writer.writerows(rows)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with whole_file(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(rows)

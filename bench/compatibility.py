@@ -31,12 +31,6 @@ class Member(_Strict):
     model_sha256: Sha256
     evidence: Evidence = "measured"  # of its descriptors
 
-    @property
-    def label(self) -> str:
-        """Target and precision, and where its descriptors are not measured, what they are."""
-        evidence = "" if self.evidence == "measured" else f" ({self.evidence})"
-        return f"{self.target} {self.precision}{evidence}"
-
 
 class Cell(_Strict):
     """Queries embedded by one artifact, searched among references embedded by another; both by their model's hash."""
@@ -44,6 +38,8 @@ class Cell(_Strict):
     index: Sha256
     queries: Sha256
     micro_ap: float
+    micro_ap_low: float  # of its 95 % interval over the queries
+    micro_ap_high: float
     threshold_at_p90: float | None
     cosine_p1: float  # between both artifacts' descriptors of the same image, over the images searched
     cosine_p50: float
@@ -70,6 +66,20 @@ class Compatibility(_Strict):
     def by_pair(self) -> dict[tuple[str, str], Cell]:
         """(index, queries) to its cell."""
         return {(cell.index, cell.queries): cell for cell in self.cells}
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Hash to target and precision, numbered from the second of both on, as the report numbers its rows; and where
+        an artifact's descriptors are not measured, what they are.
+        """
+        kinds = [(member.target, member.precision) for member in self.members]
+        labels = {}
+        for index, member in enumerate(self.members):
+            repeat = 1 + kinds[:index].count(kinds[index])
+            number = "" if repeat == 1 else f" ({repeat})"
+            evidence = "" if member.evidence == "measured" else f" ({member.evidence})"
+            labels[member.model_sha256] = f"{member.target} {member.precision}{number}{evidence}"
+        return labels
 
     @property
     def worst(self) -> Cell | None:

@@ -1,8 +1,8 @@
 """Every ordered pair of artifacts of one descriptor space: references embedded by one, queries by the other.
 
-A set of more than 2,000 queries or 20,000 references is sampled, the same way each time: queries by a fixed seed, and
-of the references all that these queries match, filled up by the same seed. A pair thus costs at most one exact search
-of 2,000 by 20,000, and the micro-AP of a sample is comparable within the matrix alone.
+A set of more than 2,000 queries or 20,000 references is sampled, the same way each time: by a fixed seed as many of the
+queries with a match as their share of all, and of the references all that these match, filled up. A pair thus costs at
+most one exact search of 2,000 by 20,000, and the micro-AP of a sample is comparable within the matrix alone.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 from bench.accuracy import CANDIDATES_PER_QUERY, Split, split
 from bench.compatibility import Cell, Compatibility, Member
 from bench.datasets import Dataset
-from bench.micro_ap import Candidates, Ints, detection, matches
+from bench.micro_ap import Candidates, Ints, bootstrap_interval, detection, matches
 from bench.records import ArtifactInfo
 from bench.search import Descriptors, nearest_in_blocks
 from devices.base import DeviceFacts
@@ -37,15 +37,16 @@ class Embedded:
 
 @dataclass(frozen=True)
 class Searched:
-    """What is searched: rows of the queries and references among a dataset's images, and the pairs among them.
+    """What is searched: rows of the queries and references among a dataset's images, and the pairs to be found.
 
-    `num_pairs` counts those of unreadable images too, as the record's micro-AP does.
+    `judged` are the queries that count, those that could not be read too; queries are numbered in it, and references
+    by their rows, in `pairs` (P, 2) and in candidates.
     """
 
     queries: Ints
     references: Ints
-    pairs: Ints  # (P, 2), indexes into `queries` and `references`
-    num_pairs: int
+    judged: Ints
+    pairs: Ints
 
 
 def cross_search(
@@ -60,7 +61,7 @@ def cross_search(
     searched = _choose(rows, dataset.pairs, len(dataset.queries))
     images = np.concatenate([searched.queries, searched.references])
     cells = []
-    for index in artifacts:
+    for index in artifacts if len(searched.pairs) else ():  # none where no query with a match could be read
         own = _first_answers(_search(index, index, searched))
         for queries in artifacts:
             if index.info.descriptor_dim != queries.info.descriptor_dim:
@@ -68,13 +69,17 @@ def cross_search(
             cosines = np.einsum("nd,nd->n", index.descriptors[images], queries.descriptors[images])
             if index.info.weights_sha256 == queries.info.weights_sha256 or np.median(cosines) >= SAME_SPACE_COSINE:
                 found = _search(index, queries, searched)
-                result = detection(found.scores, matches(found, searched.pairs), searched.num_pairs)
+                is_match = matches(found, searched.pairs)
+                result = detection(found.scores, is_match, len(searched.pairs))
+                low, high = bootstrap_interval(found, is_match, searched.pairs, len(searched.judged))
                 p1, p50 = np.percentile(cosines.astype(np.float64), [1, 50]).tolist()
                 cells.append(
                     Cell(
                         index=index.info.model_sha256,
                         queries=queries.info.model_sha256,
                         micro_ap=result.micro_ap,
+                        micro_ap_low=low,
+                        micro_ap_high=high,
                         threshold_at_p90=result.threshold_at_p90,
                         cosine_p1=p1,
                         cosine_p50=p50,
@@ -97,23 +102,32 @@ def cross_search(
 def _choose(rows: Split, pairs: Ints, num_queries: int) -> Searched:
     """All readable queries and references, or a choice of them; `pairs` (P, 2) are the dataset's."""
     rng = np.random.default_rng(0)
-    queries, references = rows.queries, rows.references
+    queries, references, judged = rows.queries, rows.references, np.arange(num_queries)
     if len(queries) > MAX_QUERIES:
-        queries = np.sort(rng.choice(queries, MAX_QUERIES, replace=False))
+        queries = judged = _sample_queries(queries, pairs, rng)
         pairs = pairs[np.isin(pairs[:, 0], queries)]
-    kept = pairs[np.isin(pairs[:, 0], queries) & np.isin(pairs[:, 1] + num_queries, references)]
+    matched = pairs[:, 1] + num_queries
     if len(references) > MAX_REFERENCES:
-        matched = np.unique(kept[:, 1] + num_queries)
-        others = np.setdiff1d(references, matched)
-        num_others = max(0, MAX_REFERENCES - len(matched))
-        references = np.sort(np.concatenate([matched, rng.choice(others, num_others, replace=False)]))
-    at = [np.searchsorted(queries, kept[:, 0]), np.searchsorted(references, kept[:, 1] + num_queries)]
-    return Searched(queries, references, np.stack(at, axis=1).astype(np.int64), len(pairs))
+        wanted = np.intersect1d(matched[np.isin(pairs[:, 0], queries)], references)
+        others = np.setdiff1d(references, wanted)
+        num_others = max(0, MAX_REFERENCES - len(wanted))
+        references = np.sort(np.concatenate([wanted, rng.choice(others, num_others, replace=False)]))
+    return Searched(queries, references, judged, np.stack([np.searchsorted(judged, pairs[:, 0]), matched], axis=1))
+
+
+def _sample_queries(queries: Ints, pairs: Ints, rng: np.random.Generator) -> Ints:
+    """As many with a match as their share of all, and one at least: without a pair there is no micro-AP."""
+    has_match = np.isin(queries, pairs[:, 0])
+    num_matched = min(int(has_match.sum()), max(1, round(MAX_QUERIES * float(has_match.mean()))))
+    parts = ((queries[has_match], num_matched), (queries[~has_match], MAX_QUERIES - num_matched))
+    return np.sort(np.concatenate([rng.choice(part, num, replace=False) for part, num in parts]))
 
 
 def _search(index: Embedded, queries: Embedded, searched: Searched) -> Candidates:
     asked, held = queries.descriptors[searched.queries], index.descriptors[searched.references]
-    return nearest_in_blocks(asked, [held], CANDIDATES_PER_QUERY)
+    found = nearest_in_blocks(asked, [held], CANDIDATES_PER_QUERY)
+    of_query = np.searchsorted(searched.judged, searched.queries)
+    return Candidates(of_query[found.queries], searched.references[found.references], found.scores)
 
 
 def _first_answers(found: Candidates) -> Ints:

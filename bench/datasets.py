@@ -4,9 +4,9 @@ A folder is one of three: DISC (`bench.disc`), Copydays (`bench.copydays`), or o
 
     references/*.png|jpg|...   queries/*.png|jpg|...   ground_truth.csv   [training/*.png|jpg|...]
 
-`ground_truth.csv` has the columns `query_id,reference_id`; an id is a file name without its suffix, and an empty
-reference is a query without a match. `training/` holds pictures that are never judged: what score normalisation and
-whitening are fitted on. `edits.csv` (`query_id,edits`), where there is one, says how each query was made.
+`ground_truth.csv` is read as `bench.challenge_csv` says; an id is a file name without its suffix. `training/` holds
+pictures that are never judged: what score normalisation and whitening are fitted on. `edits.csv` (`query_id,edits`),
+where there is one, says how each query was made.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
+from bench.challenge_csv import read_ground_truth
 from bench.image_paths import JoinedPaths
 from bench.micro_ap import Ints
 from distill.errors import InputError
@@ -135,22 +136,20 @@ def read_csv(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
 
 
 def _read_pairs(path: Path, queries: dict[str, int], references: dict[str, int]) -> Ints:
-    rows: dict[tuple[int, int], int] = {}
-    for number, row in enumerate(read_csv(path, ("query_id", "reference_id")), start=2):
-        query, reference = row["query_id"], row["reference_id"]
+    truth = read_ground_truth(path)
+    for query, row in truth.query_rows.items():
         if query not in queries:
-            raise InputError(f"{path} row {number}: no query '{query}' in queries/")
-        if reference and reference not in references:
-            raise InputError(f"{path} row {number}: no reference '{reference}' in references/")
-        if not reference:
-            continue
-        pair = queries[query], references[reference]
-        if pair in rows:
-            raise InputError(f"{path} row {number} repeats the pair {query},{reference} of row {rows[pair]}; remove it")
-        rows[pair] = number
-    if not rows:
-        raise InputError(f"{path} names no matching pair; micro-AP needs at least one")
-    return np.array(list(rows), dtype=np.int64)
+            raise InputError(f"{path} row {row}: no query '{query}' in queries/; add its image, or remove the row")
+    for (_, reference), row in truth.pairs.items():
+        if reference not in references:
+            raise InputError(f"{path} row {row}: no reference '{reference}' in references/; add its image")
+    unnamed = sorted(queries.keys() - truth.query_rows.keys())
+    if truth.names_every_query and unnamed:
+        raise InputError(
+            f"{path} names queries without a match, but not '{unnamed[0]}' of queries/, nor {len(unnamed) - 1} others; "
+            "add its row"
+        )
+    return np.array([(queries[query], references[reference]) for query, reference in truth.pairs], dtype=np.int64)
 
 
 def _read_edits(path: Path) -> dict[str, str]:

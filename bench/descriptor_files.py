@@ -8,7 +8,6 @@ Source: Douze et al., "The 2021 Image Similarity Dataset and Challenge", 2021, a
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 
 from bench.search import UNIT_TOLERANCE, Descriptors
 from distill.errors import InputError
+from distill.files import whole_file
 
 Side = Literal["query", "reference"]
 Ids = NDArray[np.str_]
@@ -165,10 +165,10 @@ def _check_unit(found: DescriptorSet) -> None:
         lengths = np.sqrt(np.einsum("nd,nd->n", block, block, dtype=np.float64))
         bad = np.flatnonzero(~(np.abs(lengths - 1) <= UNIT_TOLERANCE))
         if len(bad):
-            raise InputError(
-                f"{found.where(start + int(bad[0]))} has length {lengths[bad[0]]:.4g} where 1 is needed; "
-                "L2-normalise the descriptors"
-            )
+            where, length = found.where(start + int(bad[0])), lengths[bad[0]]
+            if not np.isfinite(length):
+                raise InputError(f"{where} is not finite; embed that image again, or leave it out")
+            raise InputError(f"{where} has length {length:.4g} where 1 is needed; L2-normalise the descriptors")
         start += len(block)
 
 
@@ -223,11 +223,5 @@ def _as_bytes(ids: Sequence[str]) -> NDArray[np.bytes_]:
 def _write_file(path: Path, write: Callable[[Any], None]) -> None:
     import h5py
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with h5py.File(temporary, "w") as file:
-            write(file)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with whole_file(path) as temporary, h5py.File(temporary, "w") as file:
+        write(file)

@@ -25,15 +25,14 @@ import numpy as np
 import PIL
 import pydantic
 
-from bench.datasets import Dataset
 from bench.files import write_synced
+from bench.pixel_files import PixelSource
 from bench.records import ArtifactInfo, FileName, RuntimeInfo, Sha256
 from bench.search import Descriptors
 from bench.skipped import SKIPPED_NAME, Skipped, read_skipped, write_skipped
 from distill.errors import InputError
 
 STORE_SCHEMA_VERSION = 1  # 1: first
-STORES_DIR = Path("artifacts/descriptors")
 SHARD_SIZE = 128  # images; what a kill costs each worker at most
 KEY_NAME, DESCRIPTORS_NAME = "store.json", "descriptors.npy"
 _SHARD_FILE = re.compile(r"\d{5,}(\.npy|\.skipped\.csv)")
@@ -65,18 +64,18 @@ class StoreKey(pydantic.BaseModel):
 
 
 def store_key(
-    info: ArtifactInfo, dataset: Dataset, device: str, runtime: RuntimeInfo | None, shard_size: int = SHARD_SIZE
+    info: ArtifactInfo, source: PixelSource, device: str, runtime: RuntimeInfo | None, shard_size: int = SHARD_SIZE
 ) -> StoreKey:
-    """The key of an artifact's descriptors of all of a dataset's images, preprocessed by this process's Pillow."""
+    """The key of an artifact's descriptors of all of a source's images, preprocessed by this process's Pillow."""
     return StoreKey(
         device=device,
         artifact=info.name,
         model_sha256=info.model_sha256,
-        dataset=dataset.name,
-        dataset_sha256=dataset.sha256,
+        dataset=source.name,
+        dataset_sha256=source.sha256,
         input_size_px=info.input_size_px,
         num_dims=info.descriptor_dim,
-        num_images=len(dataset.images),
+        num_images=source.num_images,
         shard_size=shard_size,
         pillow_version=PIL.__version__,
         runtime=runtime,

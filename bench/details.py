@@ -146,20 +146,21 @@ def _cosines(values: Sequence[float]) -> str:
 def compatibility_table(found: Compatibility) -> TextTable:
     """Every pair, its own queries first."""
     lines = []
+    labels = found.labels
     for cell in sorted(found.cells, key=lambda cell: cell.index != cell.queries):
-        index, queries = found.member(cell.index), found.member(cell.queries)
         shift = found.threshold_shift(cell)
         lines.append(
             (
-                index.label,
-                queries.label,
+                labels[cell.index],
+                labels[cell.queries],
                 number(cell.micro_ap, ".3f"),
-                number(found.gain(cell), "+.3f"),
+                f"{cell.micro_ap_low:.3f} to {cell.micro_ap_high:.3f}",
+                number(found.gain(cell), "+z.3f"),
                 number(cell.cosine_p1, ".3f"),
                 number(cell.cosine_p50, ".3f"),
                 f"{cell.top1_changed:.1%}",
                 _threshold(cell.threshold_at_p90),
-                number(shift, "+.4f"),
+                number(shift, "+z.4f"),  # z: what rounds to zero has no minus
             )
         )
     return TextTable(
@@ -169,6 +170,7 @@ def compatibility_table(found: Compatibility) -> TextTable:
             "index built by",
             "queried by",
             "micro-AP",
+            "95 % interval",
             "against its own queries",
             "cosine p1",
             "cosine p50",

@@ -20,6 +20,7 @@ from bench.artifacts import Artifact, baseline_artifact, bundle_artifact, find_b
 from bench.datasets import Dataset, read_dataset
 from bench.descriptor_store import SHARD_SIZE, DescriptorStore, open_store, store_key
 from bench.embed_screen import EmbedScreen
+from bench.pixel_files import dataset_source
 from bench.prepared import dataset_place
 from bench.records import RuntimeInfo
 from bench.reference_artifacts import NO_BASELINE
@@ -137,7 +138,7 @@ def _embed_one(
     plan: EmbedPlan, artifact: Artifact, dataset: Dataset, embed_tasks: EmbedTasks, screen: EmbedScreen
 ) -> Embedded:
     device, runtime = _host_and_runtime(artifact)
-    store = open_store(plan.out, store_key(artifact.info, dataset, device, runtime, plan.shard_size))
+    store = open_store(plan.out, store_key(artifact.info, dataset_source(dataset), device, runtime, plan.shard_size))
     missing = store.missing()
     tasks = (_task(store, shard, dataset) for shard in missing)  # the names of millions of images are not held
     num_images = sum(store.rows(shard).stop - store.rows(shard).start for shard in missing)

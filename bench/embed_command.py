@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import json
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
+import shlex
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from devices.base import DeviceError
-from distill.cli import one_line_errors
+from distill.cli import one_line_errors, sigterm_cleans_up
 from distill.errors import InputError
 
 if TYPE_CHECKING:
-    from bench.embed import Embedded
+    from bench.embed import Embedded, EmbedPlan
 
 HELP = (
     "Embed a whole dataset with each bundle on this computer, or on a Ray cluster, and keep the descriptors.\n\n"
@@ -33,12 +30,6 @@ EXAMPLES = "\n\n".join(
     ]
 )
 MAX_NAMED = 10
-
-
-class TerminatedError(Exception):
-    """SIGTERM came."""
-
-    exit_code = 128 + signal.SIGTERM  # as shells have it
 
 
 def embed(
@@ -67,7 +58,7 @@ def embed(
     as_json: Annotated[bool, typer.Option("--json", help="One object on standard output, nothing else there.")] = False,
 ) -> None:
     """Registered with `HELP` and `EXAMPLES` by `bench.__main__`."""
-    with one_line_errors(DeviceError, TerminatedError), _sigterm_raises():
+    with one_line_errors(DeviceError), sigterm_cleans_up():
         if address is not None and engine != "ray":
             raise InputError("--address is of a Ray cluster; add --engine ray")
         from bench.embed import EmbedPlan
@@ -95,21 +86,7 @@ def embed(
         if as_json:
             typer.echo(json.dumps({"stores": [_plain(one, parts) for one in done]}))
         else:
-            _print(done, parts, plan.bundles, dataset)
-
-
-@contextmanager
-def _sigterm_raises() -> Iterator[None]:
-    """Let SIGTERM unwind the stack, so that the workers are ended."""
-
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        raise TerminatedError("ended by SIGTERM; finished shards are kept: run the same command again")
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+            _print(done, parts, plan)
 
 
 def _plain(one: Embedded, parts: dict[str, list[Path]]) -> dict[str, object]:
@@ -131,7 +108,7 @@ def _plain(one: Embedded, parts: dict[str, list[Path]]) -> dict[str, object]:
     }
 
 
-def _print(done: list[Embedded], parts: dict[str, list[Path]], bundles: list[Path], dataset: str) -> None:
+def _print(done: list[Embedded], parts: dict[str, list[Path]], plan: EmbedPlan) -> None:
     for one in done:
         key = one.store.key
         new = (
@@ -150,5 +127,6 @@ def _print(done: list[Embedded], parts: dict[str, list[Path]], bundles: list[Pat
         )
         for row in skipped[:MAX_NAMED]:
             typer.echo(f"  {row.image}: {row.reason}")
-    again = " ".join(f"--bundle {path}" for path in bundles)
-    typer.echo(f"\nNext: python -m bench run {again} --dataset {dataset}")
+    again = [word for path in plan.bundles for word in ("--bundle", str(path))]
+    again += ["--dataset", plan.dataset, "--baseline", plan.baseline, "--descriptors", str(plan.out)]
+    typer.echo(f"\nNext: {shlex.join(['python', '-m', 'bench', 'run', *again])}")

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import PIL
 
 from bench import remote
 from bench.artifacts import Artifact
-from bench.descriptor_store import DescriptorStore, StoreKey, open_store
+from bench.descriptor_store import DescriptorStore, open_store, store_key
 from bench.pixel_files import CHUNK_SIZE, OnImage, PixelFile, PixelSource, pixel_chunk
 from bench.records import ArtifactInfo, RuntimeInfo
 from bench.search import UNIT_TOLERANCE, Descriptors
@@ -32,19 +31,7 @@ def store_of(
     stores_dir: Path, device_name: str, info: ArtifactInfo, runtime: RuntimeInfo, source: PixelSource
 ) -> DescriptorStore:
     """The store for one artifact's descriptors of these images."""
-    key = StoreKey(
-        device=device_name,
-        artifact=info.name,
-        model_sha256=info.model_sha256,
-        dataset=source.name,
-        dataset_sha256=source.sha256,
-        input_size_px=info.input_size_px,
-        num_dims=info.descriptor_dim,
-        num_images=source.num_images,
-        pillow_version=PIL.__version__,
-        runtime=runtime,
-    )
-    return open_store(stores_dir, key)
+    return open_store(stores_dir, store_key(info, source, device_name, runtime))
 
 
 def fill(

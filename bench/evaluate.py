@@ -180,8 +180,8 @@ def _pairs(truth: GroundTruth, queries: DescriptorSet, references: DescriptorSet
     unembedded, unnamed = np.flatnonzero(_find(queries.ids, named) < 0), np.flatnonzero(_find(named, queries.ids) < 0)
     if len(unembedded):
         raise InputError(
-            f"{truth.path}: no query '{named[unembedded[0]]}' in {queries.parts[0].path}, "
-            f"nor {len(unembedded) - 1} others; embed every query"
+            f"{truth.path} row {truth.query_rows[named[unembedded[0]]]}: no query '{named[unembedded[0]]}' in "
+            f"{queries.parts[0].path}, nor {len(unembedded) - 1} others; embed every query"
         )
     if truth.names_every_query and len(unnamed):
         raise InputError(

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
+from distill.files import whole_file
+
 
 def write_whole(path: Path, text: str) -> None:
     """Write beside the path, then put it in place; an error or an interrupt leaves what was there.
@@ -15,13 +17,8 @@ def write_whole(path: Path, text: str) -> None:
     Raises:
         OSError: the folder cannot be made or written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+    with whole_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def write_synced(path: Path, write: Callable[[IO[bytes]], object]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from html import escape
 
-from bench.compatibility import Cell, Compatibility, Member
+from bench.compatibility import Cell, Compatibility
 
 _CELL_PX, _LABEL_PX, _HEAD_PX = 46.0, 112.0, 96.0
 _OVERHANG_PX = 36.0  # of the last column's slanted label
@@ -37,18 +37,19 @@ def _heatmap(found: Compatibility, what: str, text: Callable[[Cell], str], badne
     if not members:
         return ""
     by_pair = found.by_pair
+    labels = [found.labels[member.model_sha256] for member in members]
     parts = [
         f'<text class="tick" x="{_LABEL_PX + len(members) * _CELL_PX / 2:.0f}" y="12">queried by</text>',
         '<text class="axis" x="0" y="12">index built by</text>',
     ]
     for row, index in enumerate(members):
         middle = _HEAD_PX + (row + 0.5) * _CELL_PX
-        parts.append(f'<text x="0" y="{middle + 4:.0f}">{escape(index.label)}</text>')
-        parts.append(_column_label(row, index))
+        parts.append(f'<text x="0" y="{middle + 4:.0f}">{escape(labels[row])}</text>')
+        parts.append(_column_label(row, labels[row]))
         for column, queries in enumerate(members):
             cell = by_pair.get((index.model_sha256, queries.model_sha256))
             x, y = _LABEL_PX + column * _CELL_PX, _HEAD_PX + row * _CELL_PX
-            title = f"index {index.label}, queries {queries.label}"
+            title = f"index {labels[row]}, queries {labels[column]}"
             parts.append(_cell(x, y, title, row == column, cell, text, badness))
     width, height = _LABEL_PX + len(members) * _CELL_PX + _OVERHANG_PX, _HEAD_PX + len(members) * _CELL_PX
     label = f"{what} of each pair: rows are the index, columns the queries; the figures stand in the table below"
@@ -58,10 +59,10 @@ def _heatmap(found: Compatibility, what: str, text: Callable[[Cell], str], badne
     )
 
 
-def _column_label(column: int, member: Member) -> str:
+def _column_label(column: int, label: str) -> str:
     x = _LABEL_PX + (column + 0.5) * _CELL_PX + 4
     y = _HEAD_PX - 6
-    return f'<text transform="translate({x:.0f} {y:.0f}) rotate(-50)">{escape(member.label)}</text>'
+    return f'<text transform="translate({x:.0f} {y:.0f}) rotate(-50)">{escape(label)}</text>'
 
 
 def _cell(

@@ -1,8 +1,8 @@
 """A dataset in the style of DISC from any photographs: `bench.datasets`' layout, a manifest and a sheet to look at.
 
 The same seed, photographs, Pillow and numpy give the same bytes, whatever the number of processes and whether the
-photographs come as a folder or a tar (but for their names in the manifest). Memory does not grow with their size: each
-process holds a photograph and a background at a time.
+photographs come as a folder or a tar (but for the source's name, in the manifest and on the sheet). Memory does not
+grow with their size: each process holds a photograph and a background at a time.
 """
 
 from __future__ import annotations

@@ -58,7 +58,7 @@ def make_dataset(
     as_json: Annotated[bool, typer.Option("--json", help="One object on standard output, nothing else there.")] = False,
 ) -> None:
     """Registered with `HELP` and `EXAMPLES` by `bench.__main__`."""
-    with sigterm_cleans_up(), one_line_errors():
+    with one_line_errors(), sigterm_cleans_up():
         from bench.make_dataset import make_dataset as make
         from bench.preview import PREVIEW_NAME
         from bench.set_manifest import MANIFEST_NAME, count_roles

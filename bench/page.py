@@ -97,6 +97,8 @@ def _cells(row: Row, columns: Sequence[Column]) -> str:
         if column.title == "state":
             text = f"<span class='{_STATE_CLASSES[row.state]}'>{text}</span>"
         classes = ("number " if column.numeric else "") + ("absent" if text == NOT_MEASURED else "")
+        if column.interval and (between := column.interval(row)):
+            text += f"<small>{between}</small>"
         cells.append(f"<td class='{classes}' data-title='{escape(title)}'>{text}</td>")
     return "".join(cells)
 

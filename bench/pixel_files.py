@@ -7,7 +7,6 @@ later ones are made anew for each artifact and removed once it has embedded them
 from __future__ import annotations
 
 import json
-import os
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from PIL import Image
 
 from bench.datasets import Dataset
 from bench.files import write_whole
+from distill.files import whole_file
 from distill.preprocessing import Pixels, UnreadableImageError, read_rgb, to_pixels
 
 CHUNK_SIZE = 1024  # images; about 200 MB of pixels at 256 px
@@ -93,8 +93,7 @@ def pixel_chunk(
 def _write(source: PixelSource, rows: range, size_px: int, path: Path, on_image: OnImage) -> PixelFile:
     unreadable: dict[int, str] = {}
     shape = (len(rows), size_px, size_px, 3)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp")
-    try:
+    with whole_file(path) as temporary:
         with temporary.open("wb") as file:
             np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
             for index, row in enumerate(rows):
@@ -106,9 +105,6 @@ def _write(source: PixelSource, rows: range, size_px: int, path: Path, on_image:
                 file.write(pixels.tobytes())
                 on_image(index + 1, len(rows))
         write_whole(_sidecar(path), json.dumps({"unreadable": unreadable}))
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
     return PixelFile(path, unreadable)
 
 

@@ -20,7 +20,7 @@ from bench.recommend import recommend
 from bench.record_files import read_records
 from bench.records import Record
 from bench.setting import Setting, common_setting
-from bench.table import NOT_MEASURED, Row, columns_of, make_row, make_rows
+from bench.table import NOT_MEASURED, Column, Row, columns_of, make_row, make_rows
 from bench.words import LEGEND, describe_device, describe_run, describe_worst, notes_by_text
 from distill.errors import InputError
 
@@ -110,7 +110,7 @@ def render_markdown(records: Sequence[Record], matrix: Compatibility | None = No
         "",
         _markdown_row(titles),
         _markdown_row(["---:" if column.numeric else "---" for column in columns]),
-        *(_markdown_row([column.text(row) for column in columns]) for row in rows),
+        *(_markdown_row([_text(column, row) for column in columns]) for row in rows),
         "",
         *(f"- {who}: {note}" for who, note in notes_by_text(rows)),
         "",
@@ -122,6 +122,11 @@ def render_markdown(records: Sequence[Record], matrix: Compatibility | None = No
         "",
     ]
     return "\n".join(lines)
+
+
+def _text(column: Column, row: Row) -> str:
+    between = column.interval(row) if column.interval else ""
+    return f"{column.text(row)} ({between})" if between else column.text(row)
 
 
 def _copydays(table: list[list[str]]) -> list[str]:

@@ -10,7 +10,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 
 from bench.passes import PREPROCESSING
 from bench.records import Record
-from bench.table import make_row
+from bench.table import interval, make_row
 
 # Share of an artifact's time that each pass takes, about: only the estimate of the time left depends on it.
 _SHARES = {"load": 0.15, "latency": 0.35, "memory": 0.1, "accuracy": 0.3, "stability": 0.1}
@@ -99,6 +99,6 @@ class Screen:
         if row.p50_ms is not None:
             parts.append(f"p50 {row.p50_ms:.1f} ms")
         if row.micro_ap is not None:
-            parts.append(f"micro-AP {row.micro_ap:.3f}")
+            parts.append(f"micro-AP {row.micro_ap:.3f} ({interval(row.micro_ap_low, row.micro_ap_high)})")
         parts += row.notes
         self._console.print(": ".join([parts[0], ", ".join(parts[1:])]), highlight=False, markup=False)

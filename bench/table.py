@@ -187,6 +187,7 @@ class Column:
     numeric: bool = True
     in_terminal: bool = True  # narrow enough to keep where 80 characters are all there is
     optional: bool = False  # left out where no row has a figure: most datasets and runs have none
+    interval: Callable[[Row], str] | None = None  # of 95 %, to stand beside the figure or below it
 
 
 def number(value: float | None, spec: str) -> str:
@@ -201,6 +202,11 @@ def _accuracy(row: Row, value: float | None) -> str:
 
 def _with_evidence(text: str, evidence: str | None) -> str:
     return text if evidence in (None, "measured") else f"{text} ({evidence})"
+
+
+def interval(low: float | None, high: float | None) -> str:
+    """A 95 % interval as people read it; "" where there is none."""
+    return "" if low is None or high is None else f"{low:.2f}-{high:.2f}"
 
 
 def _milliseconds(value: float | None) -> str:
@@ -249,8 +255,19 @@ COLUMNS = (
     Column("p99", "ms", lambda row: _milliseconds(row.p99_ms)),
     Column("peak memory", "MB", lambda row: _megabytes(row.peak_memory_bytes)),
     Column("of it the model", "MB", lambda row: _megabytes(row.delta_memory_bytes), in_terminal=False),
-    Column("micro-AP", "", lambda row: _accuracy(row, row.micro_ap)),
-    Column("micro-AP with SN", "", lambda row: _accuracy(row, row.normalized_micro_ap), optional=True),
+    Column(
+        "micro-AP",
+        "",
+        lambda row: _accuracy(row, row.micro_ap),
+        interval=lambda row: interval(row.micro_ap_low, row.micro_ap_high),
+    ),
+    Column(
+        "micro-AP with SN",
+        "",
+        lambda row: _accuracy(row, row.normalized_micro_ap),
+        optional=True,
+        interval=lambda row: interval(row.normalized_micro_ap_low, row.normalized_micro_ap_high),
+    ),
     Column("retention", "", _retention),
     Column("of the teacher", "", _teacher_retention, optional=True),
     Column("recall@P90", "", lambda row: _accuracy(row, row.recall_at_p90), in_terminal=False),

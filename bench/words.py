@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bench.compatibility import Compatibility
-from bench.records import Accuracy, Record
-from bench.table import NOT_MEASURED, Row
+from bench.records import TEACHER_TARGET, Accuracy, Record
+from bench.table import NOT_MEASURED, Row, interval, number
 from devices.base import DeviceFacts
 from distill.preprocessing import RESIZE_FILTER
 
@@ -19,9 +19,10 @@ LEGEND = (
     "Load and first inference are medians of fresh processes, without importing the runtime. p50, p90 and p99 are "
     "nearest-rank percentiles over the raw samples of the graph alone, warm-ups apart.",
     "Memory is of a process of its own: the peak resident size, and what of it came after the runtime's import.",
-    "micro-AP as the Image Similarity Challenge 2021 defines it. Retention is micro-AP over the baseline's, the "
-    "PyTorch student in eager mode; of the teacher, over the teacher's. Score normalisation (SN) lowers each score by "
-    "the mean of its query's three largest cosines to the dataset's training images, which are never judged.",
+    "micro-AP as the Image Similarity Challenge 2021 defines it, with its 95 % interval over the queries. Retention is "
+    "micro-AP over the baseline's, the PyTorch student in eager mode; of the teacher, over the teacher's. Score "
+    "normalisation (SN) lowers each score by the mean of its query's three largest cosines to the dataset's training "
+    "images, which are never judged.",
 )
 
 
@@ -43,10 +44,12 @@ def describe_device(facts: DeviceFacts) -> list[tuple[str, str]]:
 def describe_run(records: Sequence[Record]) -> list[tuple[str, str]]:
     """Titles and texts of how the figures were made, each that differs between records listed once."""
     accuracies = [record.accuracy for record in records if record.accuracy]
+    has_teacher = any(record.artifact.target == TEACHER_TARGET for record in records)
+    resize = f"{RESIZE_FILTER}{', the teacher its own filter' if has_teacher else ''}"
     datasets = {
         f"{accuracy.dataset}: {accuracy.num_queries} queries ({accuracy.num_positives} matching pairs), "
         f"{accuracy.num_references} references, codec {accuracy.codec}, score normalisation "
-        f"{_normalization(accuracy)}, {accuracy.k} candidates a query, resize {RESIZE_FILTER}"
+        f"{_normalization(accuracy)}, {accuracy.k} candidates a query, resize {resize}"
         for accuracy in accuracies
     }
     presets = {
@@ -75,15 +78,16 @@ def describe_worst(found: Compatibility) -> str:
     worst = found.worst
     if worst is None:
         return "Compatibility: no two artifacts of one descriptor space were judged."
-    index, queries = found.member(worst.index), found.member(worst.queries)
+    index, queries = found.labels[worst.index], found.labels[worst.queries]
     own = worst.micro_ap - found.gain(worst)
     shift = found.threshold_shift(worst)
-    evidence = "reference" if "reference" in (index.evidence, queries.evidence) else "measured"
+    evidences = {found.member(one).evidence for one in (worst.index, worst.queries)}
+    evidence = "reference" if "reference" in evidences else "measured"
     return (
-        f"Least compatible: an index of {index.label} queried by {queries.label}: "
-        f"micro-AP {worst.micro_ap:.3f} where its own queries give {own:.3f}, first answer "
+        f"Least compatible: an index of {index} queried by {queries}: micro-AP {worst.micro_ap:.3f} "
+        f"({interval(worst.micro_ap_low, worst.micro_ap_high)}) where its own queries give {own:.3f}, first answer "
         f"changed for {worst.top1_changed:.1%} of all queries, cosine p1 {worst.cosine_p1:.3f}, threshold@P90 "
-        f"{NOT_MEASURED if shift is None else f'{shift:+.3f}'} ({evidence})."
+        f"{number(shift, '+z.3f')} ({evidence})."
     )
 
 

@@ -7,7 +7,6 @@ names the trunk's source and its hash, and loading fails if the package holds ot
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from distill.errors import InputError, unknown_name
+from distill.files import whole_file
 from distill.students import STUDENTS, Student, student_spec
 from distill.weights import load_trunk_weights, tensors_sha256
 
@@ -101,15 +101,11 @@ def save_checkpoint(path: Path, student: Student, card: StudentCard, dtype: torc
         if card.trunk_inside or name.startswith("head.")
     }
     content = save(tensors, metadata={HEADER_KEY: card.model_dump_json()})
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(content)
-        temporary.replace(path)
+        with whole_file(path) as temporary:
+            temporary.write_bytes(content)
     except OSError as error:
         raise InputError(f"cannot write the checkpoint {path} ({error.strerror}); choose another place") from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def load_checkpoint(path: Path) -> Checkpoint:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from distill.fit_head import Skipped
 
 INTERRUPTED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM  # as shells have it
+_KEPT = "what was finished is kept, nothing half-written is left"
 MAX_NAMED = 20  # skipped images that a summary names
 
 
@@ -41,7 +42,9 @@ def one_line_errors(*others: type[Exception]) -> Iterator[None]:
     except kinds as error:
         _stop(_own_line(str(error)), cast(HasExitCode, error).exit_code, error)
     except KeyboardInterrupt as error:
-        _stop("interrupted; what was finished is kept, nothing half-written is left", INTERRUPTED, error)
+        _stop(f"interrupted; {_KEPT}", INTERRUPTED, error)
+    except Terminated as error:
+        _stop(f"ended by SIGTERM; {_KEPT}", TERMINATED, error)
     except OSError as error:
         if error.errno == errno.ENOSPC:
             advice = "free some space, or choose another --out"
@@ -52,12 +55,19 @@ def one_line_errors(*others: type[Exception]) -> Iterator[None]:
         _stop(f"{error.filename or 'writing'}: {error.strerror}; {advice}", InputError.exit_code, error)
 
 
+class Terminated(BaseException):
+    """SIGTERM came; as KeyboardInterrupt, no handler of a library's errors catches it."""
+
+
 @contextmanager
 def sigterm_cleans_up() -> Iterator[None]:
-    """Let SIGTERM unwind the stack, so that child processes are ended and unfinished folders removed."""
+    """Let SIGTERM unwind the stack, so that child processes are ended and unfinished folders removed.
+
+    It goes inside `one_line_errors`.
+    """
 
     def stop(_number: int, _frame: FrameType | None) -> None:
-        raise SystemExit(TERMINATED)
+        raise Terminated
 
     before = signal.signal(signal.SIGTERM, stop)
     try:

@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from distill.errors import InputError, OutsideError
+from distill.files import whole_file
 
 CACHE_VARIABLE = "ICD_MOBILE_CACHE"
 OFFLINE_VARIABLE = "ICD_MOBILE_OFFLINE"
@@ -127,12 +128,8 @@ def _recorded(path: Path) -> str | None:
 
 
 def _record(path: Path, sha256: str) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+    with whole_file(_record_path(path)) as temporary:
         temporary.write_text(f"{sha256}  {path.name}\n", "utf-8")
-        temporary.replace(_record_path(path))
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _record_path(path: Path) -> Path:

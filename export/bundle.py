@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 import pydantic
 
 from distill.errors import GateError, InputError
+from distill.files import is_alive
 from export.manifest import BUNDLE_KIND, MANIFEST_NAME, SCHEMA_VERSION, FileEntry, Manifest
 
 MANIFEST_HASH_NAME = "manifest.json.sha256"
@@ -77,7 +78,7 @@ def _sweep_dead_staging(parent: Path) -> None:
     """Remove what a killed run left; a replaced bundle whose successor never came goes back to its place."""
     for path in parent.glob(f".*.{_STAGING_SUFFIX}"):
         match = _STAGING.fullmatch(path.name)
-        if match is None or _is_alive(int(match["pid"])):
+        if match is None or is_alive(int(match["pid"])):
             continue
         name = match["name"]
         original = path.with_name(name.removesuffix(".replaced"))
@@ -85,16 +86,6 @@ def _sweep_dead_staging(parent: Path) -> None:
             path.rename(original)
         else:
             shutil.rmtree(path, ignore_errors=True)
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def list_files(folder: Path) -> tuple[FileEntry, ...]:

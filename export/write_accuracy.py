@@ -15,10 +15,13 @@ _REWRITTEN = {MANIFEST_NAME, MANIFEST_HASH_NAME, CARD_NAME}
 
 
 def check_can_rewrite(bundle_dir: Path) -> None:
-    """Raises InputError where the folder that holds the bundle cannot be written."""
-    parent = bundle_dir.resolve().parent
-    if not os.access(parent, os.W_OK | os.X_OK):
-        raise InputError(f"{parent} is not writable, so no threshold can go into {bundle_dir.name}; copy the bundle")
+    """Raises InputError where the bundle, or the folder that holds it, cannot be written."""
+    bundle_dir = bundle_dir.resolve()
+    for folder in (bundle_dir.parent, bundle_dir):
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise InputError(
+                f"{folder} is not writable, so no threshold can go into {bundle_dir.name}; copy the bundle"
+            )
 
 
 def write_accuracy(bundle_dir: Path, accuracy: Accuracy) -> None:

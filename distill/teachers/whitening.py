@@ -7,7 +7,6 @@ be whitened. The file holds the projection and names its teacher; that teacher's
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +19,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from distill.errors import InputError
+from distill.files import whole_file
 from distill.fit_head import Matrix, Skipped, add_features, empty_moments, pixel_batches, projection
 from distill.images import Decoded
 from distill.preprocessing import Pixels
@@ -76,15 +76,11 @@ def save_whitened(path: Path, card: WhitenedCard, weight: Matrix, bias: Matrix) 
     tensors = {
         name: torch.from_numpy(value).float().contiguous() for name, value in (("weight", weight), ("bias", bias))
     }
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(save(tensors, metadata={WHITENED_KEY: card.model_dump_json()}))
-        temporary.replace(path)
+        with whole_file(path) as temporary:
+            temporary.write_bytes(save(tensors, metadata={WHITENED_KEY: card.model_dump_json()}))
     except OSError as error:
         raise InputError(f"cannot write {path} ({error.strerror}); choose another place") from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def read_whitened(path: Path) -> tuple[WhitenedCard, Tensor, Tensor]:

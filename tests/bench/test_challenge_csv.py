@@ -79,7 +79,7 @@ def test_ground_truth_of_matched_queries_alone_lets_others_be_predicted(tmp_path
         ("query_id,reference_id\n,R0\n", "row 2: the query id is empty"),
         ("query_id,reference_id\nQ0, R0\n", "row 2: has spaces"),
         ("query_id,reference_id\nQ0,\n", "names no matching pair"),
-        (b"query_id,reference_id\nQ\xff,R0\n", "is not UTF-8"),
+        (b"query_id,reference_id\nQ0,R0\nQ\xff,R0\n", "row 3: is not UTF-8"),
         ('query_id,reference_id\n"Q0,R0\n', "row 2: unexpected end of data"),
     ],
 )
@@ -100,6 +100,7 @@ def test_bad_ground_truth_is_named_with_its_row(content: str | bytes, message: s
         ("Q0,,0.9\n", "row 2: the reference id is empty"),
         ("Q0,R0,nan\n", "row 2: the score must be a finite number, got 'nan'"),
         ("Q0,R0,inf\n", "row 2: the score must be a finite number"),
+        ("Q0,R0,0_9\n", "row 2: the score must be a finite number, got '0_9'"),
         ("Q0,R0,high\n", "row 2: the score must be a finite number, got 'high'"),
         ("Q0,R0\n", "row 2: needs 3 columns, got 2"),
     ],

@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from bench.__main__ import _exit_code, app
+from bench.__main__ import _exit_code, _print_result, app
 from bench.record_files import write_record
-from bench.records import Record
+from bench.records import BaselineInfo, Record
+from bench.run import RunResult
 
 NewRecord = Callable[..., Record]
 REPOSITORY = Path(__file__).parents[2]
@@ -28,8 +29,9 @@ def command(*words: object, folder: Path) -> subprocess.CompletedProcess[str]:
 
 def test_run_then_report_with_json_prints_one_object_each(bundle_dir: Path, dataset_dir: Path, tmp_path: Path) -> None:
     words = ("--bundle", bundle_dir, "--dataset", dataset_dir, "--preset", "smoke", "--baseline", "none", "--json")
-    ran = command("run", *words, folder=tmp_path)
+    ran = command("run", *words, "--descriptors", "kept", folder=tmp_path)
     assert ran.returncode == 0, ran.stderr
+    assert len(list((tmp_path / "kept").glob("host-*/descriptors.npy"))) == 2  # the dataset's, and their edits'
     found = json.loads(ran.stdout)
     assert [row["name"] for row in found["rows"]] == ["tiny-onnx-fp32"]
     assert found["rows"][0]["micro_ap"] == 1.0
@@ -95,7 +97,39 @@ def test_failed_artifact_exits_one_after_the_others(
     done = CliRunner().invoke(app, ["run", "--bundle", str(broken), "--bundle", str(bundle_dir), *words])
     assert done.exit_code == 1
     assert "failed" in done.stdout
+    assert "not measured, score normalisation: the dataset has no training split" in done.stdout
+    assert "1.00-1.00" in done.stdout  # the interval below the micro-AP of the other
+    assert (
+        f"--dataset {dataset_dir} --preset full --threads 1 --baseline none --descriptors"
+        in done.stdout.splitlines()[-1]
+    )
     assert len(list((tmp_path / "artifacts" / "records").glob("*.record.json"))) == 2
+
+
+def test_table_fits_eighty_characters(
+    new_record: NewRecord, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With every column that a run can have: score normalisation, and the teacher's row."""
+    monkeypatch.setenv("COLUMNS", "80")
+    teacher = new_record(info={"target": "teacher"})
+    accuracy = teacher.accuracy
+    assert accuracy is not None
+    of_teacher = BaselineInfo(name="t", weights_sha256="0" * 64, micro_ap=0.9, normalized_micro_ap=0.9)
+    student = new_record().model_copy(update={"accuracy": accuracy.model_copy(update={"teacher": of_teacher})})
+    records = [teacher.model_copy(update={"accuracy": accuracy.model_copy(update={"baseline": None})}), student]
+    _print_result(RunResult([(record, Path()) for record in records], None, []))
+    shown = capsys.readouterr().out
+    assert {"SN", "retention", "teacher"} <= set(shown.split())
+    assert max(map(len, shown.splitlines())) <= 80
+
+
+def test_no_figure_is_cut_off_where_the_table_is_wider(
+    new_record: NewRecord, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    _print_result(RunResult([(new_record(micro_ap=0.6), Path())], None, []))
+    table = capsys.readouterr().out.partition("not measured, the teacher")[0]
+    assert {"retention", "0.600", "0.55-0.65", "0.640", "0.60-0.68"} <= set(table.split())
 
 
 def test_artifact_that_ignores_colour_exits_one(new_record: NewRecord) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from bench import cross_search as module
+from bench.accuracy import Compared, judge
 from bench.compatibility import (
     Compatibility,
     merged,
@@ -125,6 +126,28 @@ def test_large_set_is_sampled_with_all_that_its_queries_match(
     found = cross(artifact("a", rows), dataset=dataset)
     assert (found.num_queries, found.num_references, found.sampled) == (2, 3, True)
     assert found.cells[0].micro_ap == 1.0  # of its two pairs, both there
+
+
+def test_sample_has_a_pair_where_few_queries_have_one(
+    artifact: Callable[..., Embedded], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MAX_QUERIES", 2)
+    rows = np.tile(E[0], (41, 1))
+    rows[[39, 40]] = E[1]  # q39, and the only reference
+    dataset = replace(make_dataset(40, 1), pairs=np.array([[39, 0]]))
+    (cell,) = cross(artifact("a", rows), dataset=dataset).cells
+    assert cell.micro_ap == 1.0
+    rows[39] = np.nan
+    assert cross(artifact("a", rows), dataset=dataset, unreadable=(39,)).cells == ()
+
+
+def test_interval_is_that_of_the_record(artifact: Callable[..., Embedded]) -> None:
+    for rows, unreadable in ((A, ()), (B, ()), (B, (0,)), (A, (4,))):
+        (cell,) = cross(artifact("a", rows), unreadable=unreadable).cells
+        judged = judge(rows, make_dataset(), unreadable, Compared(None, None, "none is here"))
+        assert (cell.micro_ap, cell.threshold_at_p90) == (judged.micro_ap, judged.threshold_at_p90)
+        assert (cell.micro_ap_low, cell.micro_ap_high) == (judged.micro_ap_low, judged.micro_ap_high)
+        assert cell.micro_ap_low < cell.micro_ap_high or rows is A
 
 
 def test_matrix_comes_back_as_it_was_and_a_damaged_one_is_named(

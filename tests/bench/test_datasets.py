@@ -51,11 +51,14 @@ def test_two_files_with_one_id_are_refused(own_dataset_dir: Path) -> None:
         ("", "needs the header"),
         ("query_id,reference_id\nq0,r0\nq9,r0\n", "row 3: no query 'q9'"),
         ("query_id,reference_id\nq0,r77\n", "row 2: no reference 'r77'"),
-        ("query_id,reference_id\nq0\n", "row 2 does not have 2 columns"),
-        ("query_id,reference_id\nq0,r0,extra\n", "row 2 does not have 2 columns"),
+        ("query_id,reference_id\nq0,r0\nq9,\n", "row 3: no query 'q9'"),
+        ("query_id,reference_id\nq0,r0\nq1,\n", "not 'q2' of queries/, nor 2 others"),
+        ("query_id,reference_id\nq0\n", "row 2: needs 2 columns, got 1"),
+        ("query_id,reference_id\nq0,r0,extra\n", "row 2: needs 2 columns, got 3"),
         ("query_id,reference_id\nq0,\n", "names no matching pair"),
-        ("query_id,reference_id\nq0,r0\nq1,r1\nq0,r0\n", "row 4 repeats the pair q0,r0 of row 2"),
-        ('query_id,reference_id\n"q0,r0\n', "is not a CSV in UTF-8"),
+        ("query_id,reference_id\nq0,r0\nq1,r1\nq0,r0\n", "row 4: query 'q0' contradicts or repeats row 2"),
+        ("query_id,reference_id\nq0,r0\nq0,\n", "row 3: query 'q0' contradicts or repeats row 2"),
+        ('query_id,reference_id\n"q0,r0\n', "row 2: unexpected end of data"),
     ],
 )
 def test_bad_ground_truth_names_file_and_row(own_dataset_dir: Path, text: str, problem: str) -> None:
@@ -66,7 +69,7 @@ def test_bad_ground_truth_names_file_and_row(own_dataset_dir: Path, text: str, p
 
 def test_ground_truth_in_another_encoding_is_named(own_dataset_dir: Path) -> None:
     (own_dataset_dir / "ground_truth.csv").write_bytes("query_id,reference_id\nqé,r0\n".encode("latin-1"))
-    with pytest.raises(InputError, match=r"ground_truth\.csv is not a CSV in UTF-8"):
+    with pytest.raises(InputError, match=r"ground_truth\.csv row 2: is not UTF-8"):
         read_dataset(own_dataset_dir)
 
 

@@ -76,8 +76,8 @@ def broken(change: Callable[[np.ndarray], object]) -> np.ndarray:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ({"vectors": broken(lambda rows: rows.__setitem__((3, 0), np.nan))}, "row 3 ('R00003') has length nan"),
-        ({"vectors": broken(lambda rows: rows.__setitem__((3, 0), np.inf))}, "row 3 ('R00003') has length inf"),
+        ({"vectors": broken(lambda rows: rows.__setitem__((3, 0), np.nan))}, "row 3 ('R00003') is not finite; embed"),
+        ({"vectors": broken(lambda rows: rows.__setitem__((3, 0), np.inf))}, "row 3 ('R00003') is not finite"),
         ({"vectors": broken(lambda rows: rows.__imul__(1.01))}, "row 0 ('R00000') has length 1.01 where 1 is needed"),
         ({"vectors": unit_rows(4)}, "needs floats (N, D) and 'image_names' N ids, got float32 (4, 8) and (5,)"),
         ({"vectors": np.ones((5, 8), dtype=np.int32)}, "needs floats"),

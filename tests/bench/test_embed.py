@@ -215,7 +215,9 @@ def test_second_run_embeds_nothing_and_says_so(dataset: Path, bundle_dir: Path, 
     assert "tiny-onnx-fp32: 40 descriptors of 192 dimensions, 40 of them in this run" in first
     assert "Could not be read, listed in each skipped.csv: 2 of 40" in first
     assert f"{CORRUPT[0]}: OSError" in first
-    assert str(dataset) not in first.partition("Next:")[0]
+    shown, _, following = first.partition("Next:")
+    assert str(dataset) not in shown
+    assert f"--dataset {dataset} --baseline none --descriptors {tmp_path / 'out'}" in following
     assert "40 descriptors of 192 dimensions, all of them there before" in embed(*words).stdout
     (found,) = json.loads(embed(*words, "--json").stdout)["stores"]
     assert (found["num_shards_embedded"], found["images_per_s"]) == (0, None)
@@ -257,7 +259,10 @@ def test_written_parts_are_read_by_evaluate(dataset: Path, bundle_dir: Path, tmp
     assert judged.exit_code == 0, judged.output
 
 
-def test_artifact_without_a_runtime_is_warned_of(dataset: Path, new_bundle: NewBundle, tmp_path: Path) -> None:
+def test_artifact_without_a_runtime_is_warned_of(
+    dataset: Path, new_bundle: NewBundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bench.artifacts.REFERENCES", {})  # nor a reference evaluator
     apple, onnx = new_bundle("apple", target="coreml"), new_bundle("tiny")
     words = ("--dataset", dataset, "--out", tmp_path / "out")
     both = embed("--bundle", apple, "--bundle", onnx, *words)

@@ -12,7 +12,7 @@ import pytest
 from bench import embedding, remote
 from bench.artifacts import Artifact, bundle_artifact
 from bench.datasets import Dataset, read_dataset
-from bench.descriptor_store import DescriptorStore, store_key
+from bench.descriptor_store import DescriptorStore
 from bench.embedding import EmbedPlan, fill, store_of
 from bench.pixel_files import dataset_source
 from bench.records import RuntimeInfo
@@ -80,12 +80,6 @@ def test_only_chunks_with_a_missing_shard_are_embedded(
     monkeypatch.undo()
     store.finish()
     assert np.array_equal(store.descriptors(), whole)
-
-
-def test_key_is_the_one_that_embed_writes(bundle_dir: Path, dataset_dir: Path, tmp_path: Path) -> None:
-    info, dataset = bundle_artifact(bundle_dir).info, read_dataset(dataset_dir)
-    store = store_of(tmp_path, "host", info, RUNTIME, dataset_source(dataset))
-    assert store.key == store_key(info, dataset, "host", RUNTIME)
 
 
 def test_unreadable_images_are_kept_as_nan_with_their_reason(

@@ -239,7 +239,7 @@ def test_ground_truth_of_matched_queries_alone_gives_the_same_micro_ap(files: Fi
         (["--predictions", "p.csv", "--index", "HNSW8"], 2, "leave out the options of descriptors"),
         (["--queries", "r.h5", "--references", "r.h5"], 2, "row 2: no query 'Q00000' in r.h5"),
         (["--queries", "q.h5", "--references", "q.h5"], 2, "row 2: no reference 'R000000' in q.h5"),
-        (["--queries", "fewer.h5", "--references", "r.h5"], 2, "no query 'Q00030' in fewer.h5, nor 9 others"),
+        (["--queries", "fewer.h5", "--references", "r.h5"], 2, "row 32: no query 'Q00030' in fewer.h5, nor 9 others"),
         (["--queries", "more.h5", "--references", "r.h5"], 2, "more.h5 row 40 ('Q99999') is not in g.csv"),
         (["--queries", "q.h5", "--references", "wide.h5"], 2, "wide.h5 has 20 dimensions, q.h5 has 16"),
         (["--queries", "q.h5", "--references", "cut.h5"], 2, "cut.h5 is not HDF5 or is cut short"),

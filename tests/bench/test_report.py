@@ -15,7 +15,9 @@ import pytest
 from bench.axes import Axis, time_axis
 from bench.compatibility import Cell, Compatibility, Member, write_compatibility
 from bench.datasets import read_dataset
+from bench.details import compatibility_table
 from bench.examples import read_examples, write_examples
+from bench.heatmap import micro_ap_heatmap
 from bench.page import render_page
 from bench.recommend import recommend
 from bench.record_files import write_record
@@ -24,6 +26,7 @@ from bench.report import render_csv, render_markdown, write_reports
 from bench.setting import common_setting
 from bench.stability import EDITS
 from bench.table import COLUMNS, columns_of, make_row, make_rows
+from bench.words import describe_worst
 from distill.errors import InputError
 
 NewRecord = Callable[..., Record]
@@ -200,6 +203,14 @@ def test_markdown_has_one_line_for_each_artifact(new_record: NewRecord) -> None:
     )
 
 
+def test_interval_stands_with_every_micro_ap(new_record: NewRecord) -> None:
+    record = new_record(micro_ap=0.6)  # of 0.55 to 0.65, and with score normalisation 0.64 of 0.60 to 0.68
+    assert "| 0.600 (0.55-0.65) | 0.640 (0.60-0.68) |" in render_markdown([record])
+    page = render_page([record], None)
+    assert "0.600<small>0.55-0.65</small>" in page
+    assert "0.640<small>0.60-0.68</small>" in page
+
+
 def test_columns_that_no_row_has_a_figure_for_are_left_out(new_record: NewRecord) -> None:
     record = new_record()
     assert record.accuracy is not None
@@ -223,7 +234,14 @@ def test_stability_stands_with_the_median_and_the_least_cosine(new_record: NewRe
 
 
 def cell(index: str, queries: str, micro_ap: float, **changes: object) -> Cell:
-    figures = {"threshold_at_p90": 0.7, "cosine_p1": 0.9, "cosine_p50": 0.99, "top1_changed": 0.0}
+    figures = {
+        "micro_ap_low": 0.5,
+        "micro_ap_high": 0.9,
+        "threshold_at_p90": 0.7,
+        "cosine_p1": 0.9,
+        "cosine_p50": 0.99,
+        "top1_changed": 0.0,
+    }
     return Cell.model_validate({"index": index * 64, "queries": queries * 64, "micro_ap": micro_ap} | figures | changes)
 
 
@@ -260,21 +278,47 @@ def two_records(new_record: NewRecord) -> list[Record]:
 def test_matrix_is_drawn_with_its_figures_and_its_worst_pair(new_record: NewRecord, matrix: Compatibility) -> None:
     # 0.6 is 0.1 below 0.7, more than the 0.05 that 0.75 is below 0.8.
     sentence = (
-        "Least compatible: an index of onnx int8 queried by onnx fp32: micro-AP 0.600 where its own queries give "
-        "0.700, first answer changed for 25.0% of all queries, cosine p1 0.900, threshold@P90 -0.050 (measured)."
+        "Least compatible: an index of onnx int8 queried by onnx fp32: micro-AP 0.600 (0.50-0.90) where its own "
+        "queries give 0.700, first answer changed for 25.0% of all queries, cosine p1 0.900, threshold@P90 -0.050 "
+        "(measured)."
     )
     page = render_page(two_records(new_record), None, matrix)
     markdown = render_markdown(two_records(new_record), matrix)
     assert sentence in page
     assert sentence in markdown
     assert page.count("class='figure'") + page.count('class="figure"') == 2 * 4  # two heat-maps of four cells
-    assert "| onnx int8 | onnx fp32 | 0.600 | -0.100 | 0.900 | 0.990 | 25.0% | 0.6500 | -0.0500 |" in markdown
     assert (
-        "| onnx fp32 | onnx int8 | 0.750 | -0.050 | 0.900 | 0.990 | 0.0% | never reached | not measured |" in markdown
+        "| onnx int8 | onnx fp32 | 0.600 | 0.500 to 0.900 | -0.100 | 0.900 | 0.990 | 25.0% | 0.6500 | -0.0500 |"
+        in markdown
+    )
+    assert (
+        "| onnx fp32 | onnx int8 | 0.750 | 0.500 to 0.900 | -0.050 | 0.900 | 0.990 | 0.0% | never reached | "
+        "not measured |" in markdown
     )
     parser = Balance()
     parser.feed(page)
     assert parser.open == []
+
+
+def test_teacher_is_not_said_to_be_resized_as_artifacts_are(new_record: NewRecord) -> None:
+    records = [new_record()]
+    assert "resize bilinear, antialiased\n" in render_markdown(records)
+    records.append(new_record(info={"name": "t", "target": "teacher", "model_sha256": "9" * 64}))
+    assert "resize bilinear, antialiased, the teacher its own filter\n" in render_markdown(records)
+
+
+def test_shift_that_rounds_to_zero_has_no_minus(matrix: Compatibility) -> None:
+    cells = (*matrix.cells[:1], cell("1", "2", 0.8, threshold_at_p90=0.7 - 2.4e-07), *matrix.cells[2:])
+    crossed = compatibility_table(matrix.model_copy(update={"cells": cells})).rows[2]
+    assert crossed[-2:] == ("0.7000", "+0.0000")
+
+
+def test_artifacts_of_one_target_and_precision_are_numbered_in_the_matrix(matrix: Compatibility) -> None:
+    alike = tuple(member.model_copy(update={"precision": "int8"}) for member in matrix.members)
+    found = matrix.model_copy(update={"members": alike})
+    assert "an index of onnx int8 (2) queried by onnx int8:" in describe_worst(found)
+    assert compatibility_table(found).rows[2][:2] == ("onnx int8", "onnx int8 (2)")
+    assert "index onnx int8 (2), queries onnx int8:" in micro_ap_heatmap(found)
 
 
 def test_matrix_of_the_records_is_found_beside_them(

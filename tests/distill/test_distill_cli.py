@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 import tarfile
@@ -10,9 +12,11 @@ from pathlib import Path
 
 import pytest
 import torch
+import typer
 
 from distill.__main__ import app
 from distill.checkpoint import load_checkpoint
+from distill.cli import one_line_errors, sigterm_cleans_up
 from distill.sample import procedural_picture
 
 
@@ -144,3 +148,17 @@ def test_an_unwritable_destination_is_refused_before_the_work(
     out = tmp_path / "file" / "mine.safetensors"
     assert _fit_head(monkeypatch, images=pictures, out=out) == 2
     assert "is not a writable folder" in capsys.readouterr().err
+
+
+def test_sigterm_unwinds_and_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    unwound = False
+    with pytest.raises(typer.Exit) as stopped, one_line_errors(), sigterm_cleans_up():
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+        finally:
+            unwound = True
+    assert unwound
+    assert stopped.value.exit_code == 143  # 128 + 15, as shells have it
+    assert (
+        capsys.readouterr().err == "error: ended by SIGTERM; what was finished is kept, nothing half-written is left\n"
+    )

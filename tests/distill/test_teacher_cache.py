@@ -75,7 +75,7 @@ def _contents(folder: Path) -> dict[str, bytes]:
 def test_a_cache_that_was_cut_is_finished_to_the_same_bytes(photos: Photos, cache_dir: Path, tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         build_cache(tmp_path, photos, color_teacher(calls_left=2), _key(photos, color_teacher()))
-    (tmp_path / ".shard-00002.npy.tmp").write_bytes(b"what a kill -9 leaves")
+    (tmp_path / ".shard-00002.npy.999999999.tmp").write_bytes(b"what a kill -9 leaves")
     assert sorted(path.name for path in tmp_path.glob("*.npy")) == ["shard-00000.npy", "shard-00001.npy"]
     with pytest.raises(InputError, match="lacks 2 of 4 shards; run the same cache-teacher command again"):
         CachedViews(tmp_path, 2, seed=0)

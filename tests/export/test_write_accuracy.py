@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from distill.errors import GateError
+from distill.errors import GateError, InputError
 from export import write_accuracy as module
 from export.bundle import check_files, read_manifest
 from export.manifest import Accuracy
 from export.verify import verify_bundle
-from export.write_accuracy import write_accuracy
+from export.write_accuracy import check_can_rewrite, write_accuracy
 
 MEASURED = Accuracy(
     evidence="measured",
@@ -77,6 +77,17 @@ def test_an_older_manifest_is_read_and_becomes_a_newer_one(bundle: Path) -> None
 
 def _sha256_line(path: Path) -> str:
     return f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n"
+
+
+@pytest.mark.parametrize("closed", [".", ".."])
+def test_a_place_that_cannot_be_written_is_named_before_the_work(
+    closed: str, bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = (bundle / closed).resolve()
+    check_can_rewrite(bundle)
+    monkeypatch.setattr("os.access", lambda path, _mode: path != folder)  # the tests may run as root
+    with pytest.raises(InputError, match=f"{folder} is not writable, so no threshold can go into {bundle.name}"):
+        check_can_rewrite(bundle)
 
 
 def test_of_a_link_what_it_leads_to_is_rewritten(bundle: Path) -> None:
