@@ -15,6 +15,7 @@ from bench.datasets import Dataset, read_dataset
 from bench.descriptor_store import DescriptorStore, open_store, store_key
 from bench.embed_local import embed_locally
 from bench.embed_ray import embed_with_ray, ray_cluster
+from bench.pixel_files import dataset_source
 from bench.shard_embedder import Embedding, ShardTask
 from distill.errors import GateError, OutsideError
 
@@ -30,7 +31,7 @@ def num_cpus() -> Iterator[int]:
 
 
 def embedding(root: Path, artifact: Artifact, dataset: Dataset) -> Embedding:
-    store = open_store(root, store_key(artifact.info, dataset, "host", None, SHARD_SIZE))
+    store = open_store(root, store_key(artifact.info, dataset_source(dataset), "host", None, SHARD_SIZE))
     assert artifact.runtime_path is not None
     return Embedding(store, artifact.model_path, artifact.runtime_path, "pip install x", dataset.folder)
 

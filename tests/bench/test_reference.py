@@ -92,7 +92,7 @@ def test_a_core_ml_bundle_is_judged_by_reference_and_not_timed(
     assert core_ml.stability is not None
     assert core_ml.stability.evidence == "reference"
     assert result.compatibility is not None
-    assert [member.label for member in result.compatibility.members] == ["onnx fp32", "coreml fp32 (reference)"]
+    assert list(result.compatibility.labels.values()) == ["onnx fp32", "coreml fp32 (reference)"]
     records = [onnx, core_ml]
     text = render_markdown(records, result.compatibility)
     (line,) = (line for line in text.splitlines() if line.startswith("| coreml | fp32 |"))
