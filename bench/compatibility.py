@@ -8,7 +8,7 @@ from typing import Literal
 
 import pydantic
 
-from bench.files import write_whole
+from bench.files import write_result
 from bench.records import FileName, Sha256
 from devices.base import DeviceFacts
 from distill.errors import InputError
@@ -114,13 +114,7 @@ def write_compatibility(found: Compatibility, folder: Path) -> Path:
     Raises:
         InputError: the folder cannot be written.
     """
-    stamp = found.created_utc.replace(":", "").replace("-", "")
-    path = folder / f"{found.device.name}--{stamp}{COMPATIBILITY_SUFFIX}"
-    try:
-        write_whole(path, found.model_dump_json())
-    except OSError as error:
-        raise InputError(f"cannot write {path} ({error.strerror}); choose another --out") from error
-    return path
+    return write_result(folder, found.device.name, found.created_utc, COMPATIBILITY_SUFFIX, found.model_dump_json())
 
 
 def read_compatibility(path: Path) -> Compatibility:

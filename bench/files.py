@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
+from distill.errors import InputError
 from distill.files import whole_file
 
 
@@ -19,6 +20,21 @@ def write_whole(path: Path, text: str) -> None:
     """
     with whole_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def write_result(folder: Path, stem: str, created_utc: str, suffix: str, text: str) -> Path:
+    """Write a command's result under its name and time, whole or not at all; returns the path.
+
+    Raises:
+        InputError: the folder cannot be written.
+    """
+    stamp = created_utc.replace(":", "").replace("-", "")
+    path = folder / f"{stem}--{stamp}{suffix}"
+    try:
+        write_whole(path, text)
+    except OSError as error:
+        raise InputError(f"cannot write {path} ({error.strerror}); choose another --out") from error
+    return path
 
 
 def write_synced(path: Path, write: Callable[[IO[bytes]], object]) -> None:

@@ -8,17 +8,11 @@ from pathlib import Path
 
 import pydantic
 
-from bench.files import write_whole
+from bench.files import write_result
 from bench.records import SCHEMA_VERSION, Record
 from distill.errors import InputError
 
 RECORD_SUFFIX = ".record.json"
-
-
-def record_name(record: Record) -> str:
-    """File name of a record: artifact, device and time."""
-    stamp = record.created_utc.replace(":", "").replace("-", "")
-    return f"{record.artifact.name}--{record.device.name}--{stamp}{RECORD_SUFFIX}"
 
 
 def write_record(record: Record, folder: Path) -> Path:
@@ -27,12 +21,8 @@ def write_record(record: Record, folder: Path) -> Path:
     Raises:
         InputError: the folder cannot be written.
     """
-    path = folder / record_name(record)
-    try:
-        write_whole(path, record.model_dump_json())
-    except OSError as error:
-        raise InputError(f"cannot write {path} ({error.strerror}); choose another --out") from error
-    return path
+    stem = f"{record.artifact.name}--{record.device.name}"
+    return write_result(folder, stem, record.created_utc, RECORD_SUFFIX, record.model_dump_json())
 
 
 def read_record(path: Path) -> Record:
