@@ -33,6 +33,17 @@ class StudentConfig(_Strict):
     # RDCD's compact projection: a Linear to this width, which the losses may use, then one to descriptor_dim.
     # Both are linear, so the checkpoint holds their product as the one head that every export knows.
     wide_dim: Positive | None = None
+    # Layers of the trunk that stay as they came, batch norm included, by timm's names, such as conv_stem or blocks.0.
+    # Where they are the first of the network, no gradient is taken back to them, which saves much of a step.
+    frozen_layers: Annotated[tuple[str, ...], Field(strict=False)] = ()
+
+
+class MixingConfig(_Strict):
+    """Mixup and CutMix, with SSCD's numbers."""
+
+    share: Annotated[float, Field(gt=0, le=1)] = 0.05  # of the views
+    alpha: Rate = 2.0  # how much of each: Beta(alpha, alpha)
+    cutmix_share: Annotated[float, Field(ge=0, le=1)] = 0.5  # of the mixed views; the others are mixup
 
 
 class DataConfig(_Strict):
@@ -42,7 +53,11 @@ class DataConfig(_Strict):
     about: str | None = None  # what the images are and their licences, for the card
     licence: str = "not stated"  # of the checkpoint, for the card
     augmentation: str = "advanced"
-    num_views: Annotated[int, Field(ge=2)] = 2  # edited copies of an image in one batch
+    mixing: MixingConfig | None = None  # data.mixing={} for SSCD's numbers
+    num_views: Annotated[int, Field(ge=2)] = 2  # of an image in one batch
+    # The first view is the photograph itself, squeezed to the size as every reference of an index is: a copy then
+    # always shows something of the view it is to match, which two hard crops need not.
+    original_view: bool = False
     # Side of the views in px, the student's own if not given. A smaller one trains faster, and what convolutions learn
     # on it holds at the student's size (Touvron et al., "Fixing the train-test resolution discrepancy", 2019).
     size_px: Positive | None = None

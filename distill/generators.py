@@ -6,8 +6,8 @@ from typing import Literal
 
 import numpy as np
 
-Stream = Literal["order", "view", "choice"]
-_STREAMS: tuple[Stream, ...] = ("order", "view", "choice")  # appended to, never reordered
+Stream = Literal["order", "view", "choice", "mixing"]
+_STREAMS: tuple[Stream, ...] = ("order", "view", "choice", "mixing")  # appended to, never reordered
 
 
 def generator(stream: Stream, *key: int) -> np.random.Generator:

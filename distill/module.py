@@ -19,8 +19,10 @@ from torch import Tensor
 from distill.accumulation import backward_in_parts
 from distill.config import RunConfig
 from distill.errors import GateError
+from distill.generators import generator
 from distill.losses.batch import Batch
 from distill.losses.weighted import WeightedLosses
+from distill.mixing import mix_views
 from distill.online_teacher import OnlineTeacher, resized
 from distill.optimizers import build_optimizer, learning_rate, set_learning_rate
 from distill.students import Student, student_spec
@@ -77,7 +79,10 @@ class Distillation(pl.LightningModule):
         self.last_rate = self.learning_rate()
         set_learning_rate(optimizer.optimizer, self.last_rate)
         total, parts = self._backward(batch)
-        self._check_finite(total, batch)
+        self._check_finite("loss", total, batch)
+        if self.config.precision != "fp16":  # whose scaler skips such a step
+            gradients = [weight.grad for weight in self.model.parameters() if weight.grad is not None]
+            self._check_finite("gradient's norm", torch.nn.utils.get_total_norm(gradients), batch)
         optimizer.step()
         optimizer.zero_grad()
         if self.mean_model is not None:
@@ -87,6 +92,11 @@ class Distillation(pl.LightningModule):
 
     def _backward(self, batch: ViewBatch) -> tuple[Tensor, dict[str, Tensor]]:
         num_images, num_views = batch.views.shape[:2]
+        mixed_ids = None
+        if self.config.data.mixing is not None:
+            rng = generator("mixing", self.config.seed, self.step, self.global_rank)
+            views, mixed_ids = mix_views(batch, self.config.data.mixing, rng)
+            batch = batch._replace(views=views)
         parts = batch.views.split(min(self.config.micro_batch_size or num_images, num_images))
 
         def describe(index: int) -> Described:
@@ -100,6 +110,7 @@ class Distillation(pl.LightningModule):
                 wide=described.wide,
                 teacher=self._teacher_descriptors(batch),
                 image_ids=batch.image_ids.repeat_interleave(num_views),
+                mixed_ids=None if mixed_ids is None else mixed_ids.flatten(),
             )
             return cast(tuple[Tensor, dict[str, Tensor]], self.losses(rows))
 
@@ -128,14 +139,14 @@ class Distillation(pl.LightningModule):
         strategy = self.trainer.strategy
         return strategy.block_backward_sync() if isinstance(strategy, ParallelStrategy) else nullcontext()
 
-    def _check_finite(self, total: Tensor, batch: ViewBatch) -> None:
-        """The losses are means over all processes, so all of them stop at the same step."""
-        if torch.isfinite(total):
+    def _check_finite(self, what: str, value: Tensor, batch: ViewBatch) -> None:
+        """Loss and gradients are means over all processes, so all of them stop at the same step, before it is taken."""
+        if torch.isfinite(value):
             return
         names = [self.image_names[index] for index in batch.image_ids.tolist()]
         more = f" and {len(names) - _MAX_NAMED} more" if len(names) > _MAX_NAMED else ""
         raise GateError(
-            f"the loss is {total.item()} at step {self.step}, on the images {', '.join(names[:_MAX_NAMED])}{more}; "
+            f"the {what} is {value.item()} at step {self.step}, on the images {', '.join(names[:_MAX_NAMED])}{more}; "
             f"look at these, or lower optimizer.lr"
         )
 

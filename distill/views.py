@@ -50,22 +50,51 @@ class ViewBatch(NamedTuple):
 
 
 class Views(Dataset[ImageViews]):
-    """`num_views` fresh views of a photograph for each epoch."""
+    """`num_views` views of a photograph for each epoch: fresh ones, or with `original_view` all but the first."""
 
-    def __init__(self, photos: Photos, pipeline: Pipeline, num_views: int, size_px: int, seed: int) -> None:
-        self._photos, self._pipeline = photos, pipeline
-        self._num_views, self._size_px, self._seed = num_views, size_px, seed
+    def __init__(
+        self,
+        photos: Photos,
+        pipeline: Pipeline,
+        num_views: int,
+        size_px: int,
+        seed: int,
+        *,
+        original_view: bool = False,
+    ) -> None:
+        self._photos, self._pipeline, self._num_views = photos, pipeline, num_views
+        self._size_px, self._seed, self._original_view = size_px, seed, original_view
 
     def __len__(self) -> int:
         return len(self._photos)
 
     def __getitem__(self, key: ViewKey) -> ImageViews:
-        pixels = draw_views(self._photos, key, self._pipeline, self._num_views, self._size_px, self._seed)
+        pixels = draw_views(
+            self._photos,
+            key,
+            self._pipeline,
+            self._num_views,
+            self._size_px,
+            self._seed,
+            original_view=self._original_view,
+        )
         return ImageViews(key.image_id, pixels, None)
 
 
-def draw_views(photos: Photos, key: ViewKey, pipeline: Pipeline, num_views: int, size_px: int, seed: int) -> Pixels:
-    """(V, S, S, 3) uint8. What is pasted onto or from is another photograph of the collection."""
+def draw_views(
+    photos: Photos,
+    key: ViewKey,
+    pipeline: Pipeline,
+    num_views: int,
+    size_px: int,
+    seed: int,
+    *,
+    original_view: bool = False,
+) -> Pixels:
+    """(V, S, S, 3) uint8. What is pasted onto or from is another photograph of the collection.
+
+    With `original_view` the first is the photograph as it is, and the others are what they are without.
+    """
     photo = _reduced(photos[key.image_id], size_px)
 
     def other(rng: np.random.Generator) -> Image.Image:
@@ -75,7 +104,12 @@ def draw_views(photos: Photos, key: ViewKey, pipeline: Pipeline, num_views: int,
     context = Context(size_px, other)
     return np.stack(
         [
-            draw_view(pipeline, photo, generator("view", seed, key.epoch, key.image_id, view), context)
+            draw_view(
+                () if original_view and view == 0 else pipeline,
+                photo,
+                generator("view", seed, key.epoch, key.image_id, view),
+                context,
+            )
             for view in range(num_views)
         ]
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
+import torch
 from torch import Tensor
 
 from distill.errors import InputError
@@ -19,6 +20,11 @@ class Batch:
     wide: Tensor | None  # (N, W) L2-normalised wide feature of a student with a compact projection
     teacher: Tensor | None  # (N, T) L2-normalised teacher descriptors of the same views, without gradient
     image_ids: Tensor  # (N,) int64, shared by the views of one photograph and equal across processes
+    mixed_ids: Tensor | None = None  # (N,) the photograph mixed into each view, its own id where none is
+
+    def sources(self) -> Tensor:
+        """(N, 1 or 2) the ids of the photographs that each view shows something of."""
+        return torch.stack([self.image_ids] if self.mixed_ids is None else [self.image_ids, self.mixed_ids], dim=1)
 
     def kd_feature(self) -> Tensor:
         """(N, W or D): the wide feature where the student has one, else its descriptors.

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from distill.losses.bank import Bank
 from distill.losses.batch import Batch, Dims, check_above
 from distill.losses.gather import gather_rows, global_mean
+from distill.losses.pairs import shares_image
 from distill.losses.precision import in_float32
 
 
@@ -44,17 +45,17 @@ class HardNegative(nn.Module):
 
     @in_float32
     def forward(self, batch: Batch) -> Tensor:
-        loss = self._loss(batch.descriptors, batch.image_ids)
+        loss = self._loss(batch.descriptors, batch.sources())
         if self.training:
             self.bank.push(gather_rows(batch.descriptors.detach()))
-            self.bank_ids.push(gather_rows(batch.image_ids)[:, None])
+            self.bank_ids.push(gather_rows(batch.sources()))
         return loss
 
-    def _loss(self, descriptors: Tensor, image_ids: Tensor) -> Tensor:
+    def _loss(self, descriptors: Tensor, sources: Tensor) -> Tensor:
         held = self.bank.filled()
         if not len(held):
             return descriptors.sum() * 0.0
-        other_image = image_ids[:, None] != self.bank_ids.filled().T
+        other_image = ~shares_image(sources, self.bank_ids.filled())
         with torch.no_grad():
             nearest = (descriptors @ held.T).masked_fill(~other_image, -torch.inf).argmax(dim=1)
         # 1 - cosine, from the difference of unit vectors: 1 minus their product has no digits left for a close pair.

@@ -50,7 +50,7 @@ class KoLeo(nn.Module):
     @in_float32
     def forward(self, batch: Batch) -> Tensor:
         everyone = gather_rows(batch.descriptors)
-        _, negatives = match_masks(batch.image_ids)
+        _, negatives = match_masks(batch.sources())
         with torch.no_grad():
             similarities = batch.descriptors @ everyone.T
             nearest = similarities.masked_fill(~negatives, -torch.inf).argmax(dim=1)

@@ -1,4 +1,4 @@
-"""Which rows of all processes match a row of this one."""
+"""Which rows of all processes match a row of this one: those that show something of the same photograph."""
 
 from __future__ import annotations
 
@@ -8,12 +8,17 @@ from torch import Tensor
 from distill.losses.gather import gather_rows, own_columns
 
 
-def match_masks(image_ids: Tensor) -> tuple[Tensor, Tensor]:
-    """(N,) ids -> positives and negatives (N, W * N) bool, this process's rows by those of all.
+def shares_image(sources: Tensor, others: Tensor) -> Tensor:
+    """(N, S) and (R, S) ids of photographs -> (N, R) bool, whether two views have one in common."""
+    return (sources[:, None, :, None] == others[None, :, None, :]).flatten(2).any(dim=2)
 
-    A positive is another view of the same image, a negative is any view of another image; a row itself is neither.
+
+def match_masks(sources: Tensor) -> tuple[Tensor, Tensor]:
+    """(N, S) ids -> positives and negatives (N, W * N) bool, this process's rows by those of all.
+
+    A positive shares a photograph, a negative does not; a row itself is neither.
     """
-    same_image = image_ids[:, None] == gather_rows(image_ids)
+    same_image = shares_image(sources, gather_rows(sources))
     itself = torch.zeros_like(same_image)
-    itself[torch.arange(len(image_ids), device=image_ids.device), own_columns(image_ids)] = True
+    itself[torch.arange(len(sources), device=sources.device), own_columns(sources)] = True
     return same_image & ~itself, ~same_image

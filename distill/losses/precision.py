@@ -36,6 +36,7 @@ def in_float32(forward: Callable[[LossModule, Batch], Tensor]) -> Callable[[Loss
                     wide=None if batch.wide is None else _unit(batch.wide),
                     teacher=None if batch.teacher is None else _unit(batch.teacher.detach()),
                     image_ids=batch.image_ids,
+                    mixed_ids=batch.mixed_ids,
                 ),
             )
 

@@ -21,12 +21,14 @@ from distill.config import RunConfig
 from distill.config_files import config_text, validated, with_overrides
 from distill.errors import GateError, InputError
 from distill.metrics_log import read_metrics
+from distill.module import Distillation
 from distill.run_folder import RunFolder
 from distill.sample import procedural_picture
 from distill.start_run import begin, go_on
 from distill.students import Student
 from distill.training_state import read_state
 from distill.validation import Validation
+from distill.views import ViewBatch
 from distill.weights import tensors_sha256
 
 NUM_PICTURES, BATCH_SIZE, EPOCHS = 16, 4, 2
@@ -204,6 +206,9 @@ def test_a_run_of_another_recipe_or_other_images_is_not_gone_on_with(
         (["data.size_px=50"], "data.size_px must be a multiple of 32"),
         (["student.start_from=default"], "leave out one"),
         (["student.start_from=default", "student.wide_dim=null"], "is a efficientnet_lite0 of 256 dimensions"),
+        (["data.mixing={share: 2}"], "data.mixing.share"),
+        (["data.mixing={}", "losses.0={name: directclr}"], "directclr compares views one by one"),
+        (["student.frozen_layers=[layr1]"], "unknown layer of the trunk 'layr1'"),
         (["precision=fp16"], "precision=fp16 needs a CUDA device"),
         (["validation.dataset=absent"], "absent has no references"),
         (["teacher.name=student:default"], "names a teacher that none of its losses uses"),
@@ -250,6 +255,45 @@ def test_the_best_student_by_validation_is_kept(
     assert _weights(done.folder) == judged[0] != judged[1]
     rows = read_metrics(done.folder.metrics_path)
     assert [(row["step"], row["micro_ap"]) for row in rows if "micro_ap" in row] == [(4, 0.5), (8, 0.25)]
+
+
+def test_a_student_that_training_makes_worse_stays_as_it_began(
+    whole_run: RunFolder, config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    figures = iter([Validation(0.5, 0.1), Validation(0.25, 0.2), Validation(0.25, 0.2)])
+    monkeypatch.setattr("distill.start_run.open_validation", lambda _dataset, _size_px: lambda *_: next(figures))
+    start = f"student.start_from={whole_run.student_path}"
+    done = begin(
+        with_overrides(config, [start, "student.wide_dim=null", "validation.dataset=judged"]), tmp_path / "run"
+    )
+    assert done.trained.best_micro_ap == 0.5
+    assert _weights(done.folder) == _weights(whole_run)
+    rows = read_metrics(done.folder.metrics_path)
+    assert [(row["step"], row["micro_ap"]) for row in rows if "micro_ap" in row] == [(0, 0.5), (4, 0.25), (8, 0.25)]
+
+
+@pytest.mark.parametrize("bad", ["loss", "gradient's norm"])
+def test_a_step_that_would_damage_the_weights_is_not_taken(
+    config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bad: str
+) -> None:
+    """At the third step the loss is NaN, or finite with a NaN gradient: the state of the second stays."""
+    backward, steps = Distillation._backward, []
+
+    def damaged(module: Distillation, batch: ViewBatch) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        total, parts = backward(module, batch)
+        steps.append(module.step)
+        if len(steps) == 3 and bad == "loss":
+            return torch.full_like(total, torch.nan), parts
+        if len(steps) == 3:
+            next(weight.grad for weight in module.model.parameters() if weight.grad is not None).fill_(torch.nan)
+        return total, parts
+
+    monkeypatch.setattr(Distillation, "_backward", damaged)
+    with pytest.raises(GateError, match=f"the {bad} is nan at step 2, on the images"):
+        begin(config, tmp_path / "run")
+    state = read_state(tmp_path / "run" / "checkpoints" / "last.ckpt")
+    assert state["step"] == 2
+    assert all(torch.isfinite(value).all() for value in state["module"].values())  # type: ignore[attr-defined]
 
 
 def test_the_command_line_prints_a_plan_a_result_and_one_line_for_a_mistake(

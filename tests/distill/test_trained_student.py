@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from distill.errors import InputError
 from distill.students import Student
 from distill.trained_student import CompactHead, TrainedStudent, mean_decay, update_mean
 
@@ -102,3 +103,21 @@ def test_half_precision_ends_before_pooling(student: Student) -> None:
     assert described.wide is not None
     for rows in (described.descriptors, described.wide):
         torch.testing.assert_close(rows.norm(dim=1), torch.ones(4), rtol=1e-6, atol=1e-6)
+
+
+def test_frozen_layers_stay_as_they_came_and_the_others_train(student: Student) -> None:
+    trained = TrainedStudent(student, frozen_layers=["conv1", "bn1", "layer1"]).train()
+    before = {name: value.clone() for name, value in student.state_dict().items()}
+    trained(torch.randn(4, 3, 64, 64)).descriptors.sum().backward()
+    frozen = ("trunk.conv1.", "trunk.bn1.", "trunk.layer1.")
+    for name, weight in student.named_parameters():
+        assert weight.requires_grad != name.startswith(frozen), name
+        assert (weight.grad is None) == name.startswith(frozen), name
+    changed = {name for name, value in student.state_dict().items() if not torch.equal(value, before[name])}
+    assert changed, "batch norms that are not frozen count on"
+    assert not {name for name in changed if name.startswith(frozen)}
+
+
+def test_a_layer_that_is_not_there_is_refused_with_the_nearest(student: Student) -> None:
+    with pytest.raises(InputError, match=r"unknown layer of the trunk 'layr1'.*layer1"):
+        TrainedStudent(student, frozen_layers=["layr1"])

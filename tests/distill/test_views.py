@@ -14,6 +14,7 @@ from distill.augmentations import open_augmentation
 from distill.augmentations.pipeline import Context, Step
 from distill.errors import InputError
 from distill.photos import Photos, open_photos
+from distill.preprocessing import to_pixels
 from distill.sample import procedural_picture
 from distill.sampling import BatchSampler
 from distill.views import ViewBatch, ViewKey, Views, collate_views, draw_views
@@ -124,3 +125,11 @@ def test_processes_share_each_batch_out() -> None:
 def test_an_impossible_batch_is_refused(num_images: int, num_ranks: int, message: str) -> None:
     with pytest.raises(InputError, match=message):
         BatchSampler(num_images, 4, 1, seed=0, num_ranks=num_ranks)
+
+
+def test_an_original_view_is_the_photograph_and_leaves_the_others_as_they_are(photos: Photos) -> None:
+    key, pipeline = ViewKey(1, 4), open_augmentation("copy")
+    edited = draw_views(photos, key, pipeline, 3, 32, seed=0)
+    with_original = draw_views(photos, key, pipeline, 3, 32, seed=0, original_view=True)
+    assert np.array_equal(with_original[0], to_pixels(photos[4], 32))
+    assert np.array_equal(with_original[1:], edited[1:])

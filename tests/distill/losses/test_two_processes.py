@@ -39,6 +39,7 @@ CASES: dict[str, tuple[tuple[str, float, dict[str, object]], ...]] = {
     "entropy": (("koleo", 1.0, {"epsilon": 0.0, "min_squared_distance": 1e-6}),),
     "directclr": (("directclr", 1.0, {"num_dims": 3}),),
     "infonce": (("infonce", 1.0, {"temperature": 0.5}),),
+    "infonce_bank": (("infonce", 1.0, {"temperature": 0.5, "bank_size": BANK}),),
     "hard_negative": (("hard_negative", 5.0, {"bank_size": BANK}),),
     "relational": (("relational", 1.0, {}),),
     "cosine": (("regression", 1.0, {}),),
