@@ -36,6 +36,9 @@ class StudentConfig(_Strict):
     # Layers of the trunk that stay as they came, batch norm included, by timm's names, such as conv_stem or blocks.0.
     # Where they are the first of the network, no gradient is taken back to them, which saves much of a step.
     frozen_layers: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    # Weights and activations of the trunk are rounded as int8 will round them, for a student that loses by it. What is
+    # saved and judged is the float student.
+    quantization_aware: bool = False
 
 
 class MixingConfig(_Strict):

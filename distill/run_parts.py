@@ -155,7 +155,13 @@ def build_model(config: RunConfig) -> tuple[TrainedStudent, str]:
         student = Student(wanted.name, wanted.descriptor_dim, wanted.input_size_px)
         load_trunk_weights(student, wanted.trunk)
         trunk = wanted.trunk if wanted.trunk in {"random", "timm", "pypi"} else Path(wanted.trunk).name
-    model = TrainedStudent(student, wanted.wide_dim, config.batchnorm, wanted.frozen_layers)
+    model = TrainedStudent(
+        student,
+        wanted.wide_dim,
+        config.batchnorm,
+        wanted.frozen_layers,
+        quantization_aware=wanted.quantization_aware,
+    )
     return model.to(memory_format=torch.channels_last), trunk  # as the images come
 
 

@@ -17,6 +17,7 @@ from timm.layers.norm_act import convert_sync_batchnorm
 from torch import Tensor, nn
 
 from distill.errors import unknown_name
+from distill.quantization_aware import QuantizationAware
 from distill.students import Student
 
 BatchNormMode = Literal["batch", "sync", "frozen"]
@@ -57,6 +58,8 @@ class TrainedStudent(nn.Module):
         wide_dim: int | None = None,
         batchnorm: BatchNormMode = "batch",
         frozen_layers: Sequence[str] = (),
+        *,
+        quantization_aware: bool = False,
     ) -> None:
         """Freeze what `frozen_layers` names.
 
@@ -71,6 +74,7 @@ class TrainedStudent(nn.Module):
         if wide_dim is not None:
             self.compact_head = CompactHead(student.head.in_features, wide_dim, student.descriptor_dim)
             self.student.head.requires_grad_(False)  # its place is taken until the run ends
+        self.quantization = QuantizationAware(self.student.trunk) if quantization_aware else None
         self.frozen_layers = tuple(frozen_layers)
         for layer in self._frozen():
             layer.requires_grad_(False)
@@ -83,7 +87,7 @@ class TrainedStudent(nn.Module):
         return [layers[name] for name in self.frozen_layers]
 
     def forward(self, images: Tensor) -> Described:
-        maps = self.student.trunk(images)
+        maps = (self.quantization or _as_it_is)(self.student.trunk, images)
         # Half precision ends here: GeM's cubes overflow float16, and a unit length is not one in bfloat16.
         with torch.autocast(maps.device.type, enabled=False):
             features = self.student.pool(maps.float())
@@ -111,6 +115,11 @@ class TrainedStudent(nn.Module):
             weight, bias = self.compact_head.folded()
             student.head.load_state_dict({"weight": weight, "bias": bias})
         return student.eval().requires_grad_(False)
+
+
+def _as_it_is(trunk: nn.Module, images: Tensor) -> Tensor:
+    maps: Tensor = trunk(images)
+    return maps
 
 
 def batch_norms(model: nn.Module) -> list[nn.Module]:
