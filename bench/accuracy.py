@@ -91,20 +91,15 @@ def judge(descriptors: Descriptors, dataset: Dataset, unreadable: tuple[int, ...
     """
     rows = split(dataset, unreadable)
     queries = np.asarray(descriptors[rows.queries])
-    check_unit(queries, "query")
-    references = _part("references", descriptors, rows.references, dataset)
-    found = nearest_in_blocks(queries, _checked(references, "reference"), CANDIDATES_PER_QUERY)
-    candidates = Candidates(
-        rows.queries[found.queries], rows.references[found.references] - len(dataset.queries), found.scores
-    )
-    is_match = matches(candidates, dataset.pairs)
+    candidates, is_match = search(queries, descriptors, rows, dataset)
     num_pairs, num_queries = len(dataset.pairs), len(dataset.queries)
     result = detection(candidates.scores, is_match, num_pairs)
     low, high = bootstrap_interval(candidates, is_match, dataset.pairs, num_queries)
     not_measured = {} if compared.teacher else {"teacher": compared.no_teacher}
     try:
-        bias = _fitted_bias(queries, descriptors, rows, dataset)
-        normalized = _normalized(candidates, is_match, dataset, bias[found.queries], len(rows.training))
+        bias = np.zeros(len(dataset.queries))
+        bias[rows.queries] = _fitted_bias(queries, descriptors, rows, dataset)
+        normalized = _normalized(candidates, is_match, dataset, bias[candidates.queries], len(rows.training))
     except InputError as error:
         normalized = None
         not_measured["normalized"] = str(error)
@@ -130,6 +125,21 @@ def judge(descriptors: Descriptors, dataset: Dataset, unreadable: tuple[int, ...
         copydays=judge_copydays(descriptors, dataset, unreadable) if dataset.blocks else None,
         not_measured=not_measured,
     )
+
+
+def search(queries: Descriptors, descriptors: Descriptors, rows: Split, dataset: Dataset) -> tuple[Candidates, Bools]:
+    """The nearest references of (Q, D) readable queries, by their numbers in the dataset, and which are matches.
+
+    Raises:
+        InputError: descriptors that are not finite or not of unit length.
+    """
+    check_unit(queries, "query")
+    references = _part("references", descriptors, rows.references, dataset)
+    found = nearest_in_blocks(queries, _checked(references, "reference"), CANDIDATES_PER_QUERY)
+    candidates = Candidates(
+        rows.queries[found.queries], rows.references[found.references] - len(dataset.queries), found.scores
+    )
+    return candidates, matches(candidates, dataset.pairs)
 
 
 def _fitted_bias(queries: Descriptors, descriptors: Descriptors, rows: Split, dataset: Dataset) -> Floats:

@@ -123,9 +123,18 @@ def accuracy_at_1(candidates: Candidates, is_match: Bools, pairs: Ints) -> float
 def bootstrap_interval(
     candidates: Candidates, is_match: Bools, pairs: Ints, num_queries: int, num_resamples: int = 1000, seed: int = 0
 ) -> tuple[float, float]:
-    """95 % percentile interval of micro-AP over queries drawn with replacement.
+    """95 % percentile interval of micro-AP over queries drawn with replacement."""
+    values = resampled_micro_ap(candidates, is_match, pairs, num_queries, num_resamples, seed)
+    low, high = np.percentile(values, [2.5, 97.5])
+    return float(low), float(high)
 
-    A query drawn n times brings its candidates and its ground-truth pairs n times.
+
+def resampled_micro_ap(
+    candidates: Candidates, is_match: Bools, pairs: Ints, num_queries: int, num_resamples: int = 1000, seed: int = 0
+) -> Floats:
+    """(B,) micro-AP over queries drawn with replacement; the same draws for every artifact judged on the same pairs.
+
+    A query drawn n times brings its candidates and its ground-truth pairs n times. A draw without a pair is left out.
     """
     falling = np.argsort(-candidates.scores, kind="stable")
     negative = falling[~is_match[falling]]
@@ -147,5 +156,4 @@ def bootstrap_interval(
             num_negatives = np.repeat(drawn_above[negatives_above], times[match_queries])
             counts = np.arange(1, len(num_negatives) + 1)
             values.append(float((counts / (num_negatives + counts)).sum() / num_pairs))
-    low, high = np.percentile(values, [2.5, 97.5])
-    return float(low), float(high)
+    return np.array(values)
