@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from distill import cache_command, compare_command, preview_command, teachers_command, train_command
+from distill import cache_command, compare_command, pack_command, preview_command, teachers_command, train_command
 from distill.cli import check_out, one_line_errors, report_skipped
 from distill.git import git_revision
 
@@ -78,6 +78,7 @@ def _options(values: dict[str, object]) -> str:
 app.command(help=train_command.HELP, epilog=train_command.EXAMPLES)(train_command.train)
 app.command("teachers", epilog=teachers_command.LIST_EXAMPLES)(teachers_command.list_teachers)
 app.command(help=compare_command.HELP, epilog=compare_command.EXAMPLES)(compare_command.compare)
+app.command(epilog=pack_command.EXAMPLES)(pack_command.pack)
 app.command(epilog=teachers_command.WHITEN_EXAMPLES)(teachers_command.whiten_teacher)
 app.command(epilog=preview_command.EXAMPLES)(preview_command.augment_preview)
 app.command(help=cache_command.HELP, epilog=cache_command.EXAMPLES)(cache_command.cache_teacher)
