@@ -97,6 +97,7 @@ class Distillation(pl.LightningModule):
             rng = generator("mixing", self.config.seed, self.step, self.global_rank)
             views, mixed_ids = mix_views(batch, self.config.data.mixing, rng)
             batch = batch._replace(views=views)
+        keys = self._keys(batch) if "momentum_contrast" in self.losses.weights else None
         parts = batch.views.split(min(self.config.micro_batch_size or num_images, num_images))
 
         def describe(index: int) -> Described:
@@ -111,6 +112,8 @@ class Distillation(pl.LightningModule):
                 teacher=self._teacher_descriptors(batch),
                 image_ids=batch.image_ids.repeat_interleave(num_views),
                 mixed_ids=None if mixed_ids is None else mixed_ids.flatten(),
+                keys=keys,
+                key_ids=batch.image_ids,
             )
             return cast(tuple[Tensor, dict[str, Tensor]], self.losses(rows))
 
@@ -119,6 +122,13 @@ class Distillation(pl.LightningModule):
         total, by_name = losses(describe(0))
         self.manual_backward(total)
         return total.detach(), by_name
+
+    @torch.no_grad()
+    def _keys(self, batch: ViewBatch) -> Tensor:
+        """(N, D) what the mean of the weights says of each image's first view."""
+        assert self.mean_model is not None
+        described = cast(Described, self.mean_model.eval()(self._student_images(batch.views[:, 0])))
+        return described.descriptors
 
     def _student_images(self, pixels: Tensor) -> Tensor:
         """Views drawn for an online teacher are reduced to the student's size."""

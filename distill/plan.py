@@ -95,7 +95,17 @@ def measure_memory(config: RunConfig, parts: Parts, ours: Processes) -> Memory:
         described = model(images)
         teacher = torch.randn(rows, parts.teacher_dim) if parts.teacher_dim is not None else None
         ids = torch.arange(_MEASURED_IMAGES).repeat_interleave(config.data.num_views)
-        total, _ = losses(Batch(described.descriptors, described.features, described.wide, teacher, ids))
+        keys = described.descriptors.detach()[:: config.data.num_views]
+        batch = Batch(
+            described.descriptors,
+            described.features,
+            described.wide,
+            teacher,
+            ids,
+            keys=keys,
+            key_ids=ids[:: config.data.num_views],
+        )
+        total, _ = losses(batch)
     total.backward()
     optimizer = build_optimizer(model, config.optimizer)
     gradients = _bytes(weight.grad for weight in model.parameters() if weight.grad is not None)

@@ -170,6 +170,8 @@ def build_losses(config: RunConfig, model: TrainedStudent, teacher_dim: int | No
     losses = WeightedLosses([(loss.name, loss.weight, build_loss(loss.name, loss.settings)) for loss in config.losses])
     student = model.student
     losses.check(Dims(student.descriptor_dim, student.head.in_features, config.student.wide_dim, teacher_dim))
+    if "momentum_contrast" in losses.weights and config.ema_decay is None:
+        raise InputError("momentum_contrast needs a mean of the weights; set ema_decay, for example to 0.99")
     if config.data.mixing is not None and "directclr" in losses.weights:
         raise InputError("directclr compares views one by one, which data.mixing mixes; leave out one of them")
     if teacher_dim is not None and not losses.needs_teacher:

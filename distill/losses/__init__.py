@@ -18,6 +18,7 @@ LOSSES: dict[str, str] = {
     "koleo": "distill.losses.koleo:KoLeo",
     "directclr": "distill.losses.directclr:DirectCLR",
     "infonce": "distill.losses.infonce:InfoNCE",
+    "momentum_contrast": "distill.losses.momentum_contrast:MomentumContrast",
     "hard_negative": "distill.losses.hard_negative:HardNegative",
     "relational": "distill.losses.relational:Relational",
     "regression": "distill.losses.regression:Regression",

@@ -21,6 +21,8 @@ class Batch:
     teacher: Tensor | None  # (N, T) L2-normalised teacher descriptors of the same views, without gradient
     image_ids: Tensor  # (N,) int64, shared by the views of one photograph and equal across processes
     mixed_ids: Tensor | None = None  # (N,) the photograph mixed into each view, its own id where none is
+    keys: Tensor | None = None  # (K, D) of each photograph's first view by the mean of the weights, without gradient
+    key_ids: Tensor | None = None  # (K,) int64, whose keys they are
 
     def sources(self) -> Tensor:
         """(N, 1 or 2) the ids of the photographs that each view shows something of."""

@@ -37,6 +37,8 @@ def in_float32(forward: Callable[[LossModule, Batch], Tensor]) -> Callable[[Loss
                     teacher=None if batch.teacher is None else _unit(batch.teacher.detach()),
                     image_ids=batch.image_ids,
                     mixed_ids=batch.mixed_ids,
+                    keys=None if batch.keys is None else _unit(batch.keys.detach()),
+                    key_ids=batch.key_ids,
                 ),
             )
 

@@ -25,6 +25,8 @@ def make_batch() -> MakeBatch:
         features: Rows | None = None,
         wide: Rows | None = None,
         teacher: Rows | None = None,
+        keys: Rows | None = None,
+        key_ids: list[int] | None = None,
     ) -> Batch:
         def leaf(rows: Rows) -> Tensor:
             return torch.tensor(rows, requires_grad=True)
@@ -35,6 +37,8 @@ def make_batch() -> MakeBatch:
             wide=None if wide is None else leaf(wide),
             teacher=None if teacher is None else torch.tensor(teacher),
             image_ids=torch.tensor(list(range(len(descriptors))) if image_ids is None else image_ids),
+            keys=None if keys is None else torch.tensor(keys),
+            key_ids=None if key_ids is None else torch.tensor(key_ids),
         )
 
     return make

@@ -28,7 +28,12 @@ def test_every_loss_keeps_the_contract(name: str, make_batch, random_rows) -> No
     rows = random_rows(4, 3)
     for _ in range(2):  # a bank is empty in the first step only
         batch = make_batch(
-            rows, [0, 0, 1, 1], features=random_rows(4, 6, unit=False), teacher=random_rows(4, 3, seed=1)
+            rows,
+            [0, 0, 1, 1],
+            features=random_rows(4, 6, unit=False),
+            teacher=random_rows(4, 3, seed=1),
+            keys=random_rows(2, 3, seed=2),
+            key_ids=[0, 1],
         )
         value = loss(batch)
         value.backward()
@@ -42,14 +47,15 @@ def test_every_loss_keeps_the_contract(name: str, make_batch, random_rows) -> No
 def test_the_gradient_is_that_of_the_value(name: str, make_batch, random_rows) -> None:
     loss = build_loss(name, {"num_dims": 4} if name == "directclr" else {})
     rows, teacher, ids = torch.tensor(random_rows(6, 5)), random_rows(6, 5, seed=2), [0, 1, 2, 0, 1, 2]
-    loss(make_batch(random_rows(6, 5, seed=3), [3, 4, 5, 3, 4, 5], teacher=random_rows(6, 5, seed=4)))
+    more = {"teacher": teacher, "keys": random_rows(3, 5, seed=5), "key_ids": [0, 1, 2]}
+    loss(make_batch(random_rows(6, 5, seed=3), [3, 4, 5, 3, 4, 5], **more | {"key_ids": [3, 4, 5]}))
     loss.eval()  # the bank stays
-    batch = make_batch(rows.tolist(), ids, teacher=teacher)
+    batch = make_batch(rows.tolist(), ids, **more)
     loss(batch).backward()
     gradient = batch.features.grad if name == "directclr" else batch.descriptors.grad
     step = 1e-3 * gradient / gradient.norm()
     with torch.no_grad():
-        after, before = (loss(make_batch((rows + sign * step).tolist(), ids, teacher=teacher)) for sign in (1, -1))
+        after, before = (loss(make_batch((rows + sign * step).tolist(), ids, **more)) for sign in (1, -1))
     # Along the gradient a value rises by its length.
     assert (after - before).item() / 2e-3 == pytest.approx(gradient.norm().item(), rel=5e-3)
 
@@ -57,7 +63,8 @@ def test_the_gradient_is_that_of_the_value(name: str, make_batch, random_rows) -
 @pytest.mark.parametrize("name", LOSSES)
 def test_a_loss_that_needs_a_teacher_says_so_without_one(name: str, make_batch, random_rows) -> None:
     loss = build_loss(name, {"num_dims": 4} if name == "directclr" else {})
-    batch = make_batch(random_rows(4, 3), [0, 0, 1, 1], features=random_rows(4, 6))
+    keys = random_rows(2, 3, seed=2)
+    batch = make_batch(random_rows(4, 3), [0, 0, 1, 1], features=random_rows(4, 6), keys=keys, key_ids=[0, 1])
     if loss.needs_teacher:
         with pytest.raises(InputError, match="needs a teacher, got none"):
             loss(batch)
@@ -75,6 +82,8 @@ def test_half_precision_rows_under_autocast_are_computed_in_float32(name: str, r
             wide=None,
             teacher=rows[2].to(kind),
             image_ids=torch.tensor([0, 1, 2, 0, 1, 2]),
+            keys=rows[0][:3].to(kind),
+            key_ids=torch.arange(3),
         )
 
     settings = {"num_dims": 4} if name == "directclr" else {}

@@ -40,6 +40,7 @@ CASES: dict[str, tuple[tuple[str, float, dict[str, object]], ...]] = {
     "directclr": (("directclr", 1.0, {"num_dims": 3}),),
     "infonce": (("infonce", 1.0, {"temperature": 0.5}),),
     "infonce_bank": (("infonce", 1.0, {"temperature": 0.5, "bank_size": BANK}),),
+    "momentum_contrast": (("momentum_contrast", 1.0, {"temperature": 0.5, "bank_size": BANK}),),
     "hard_negative": (("hard_negative", 5.0, {"bank_size": BANK}),),
     "relational": (("relational", 1.0, {}),),
     "cosine": (("regression", 1.0, {}),),
@@ -84,7 +85,10 @@ def train(case: str, rank: int, num_processes: int) -> Result:
         teacher = torch.randn(len(IMAGE_IDS), 4, generator=images_of)[rows]
         descriptors, features, wide = student(images)
         ids = torch.tensor(IMAGE_IDS)[rows]
-        total, parts = losses(Batch(descriptors, features, wide, F.normalize(teacher, dim=1), ids))
+        keys = F.normalize(teacher.flip(1), dim=1)
+        total, parts = losses(
+            Batch(descriptors, features, wide, F.normalize(teacher, dim=1), ids, keys=keys, key_ids=ids)
+        )
         optimizer.zero_grad()
         total.backward()
         totals += [total.detach(), *parts.values()]
