@@ -14,21 +14,26 @@ from distill.augmentations.pipeline import Pipeline, Step
 NONE: Pipeline = ()  # the whole image squeezed to S x S
 
 _CROP = Step(1.0, RandomResizedCrop(scale=(0.08, 1.0), ratio=(3 / 4, 4 / 3)))
-COLOR_AND_BLUR: Pipeline = (
+_COLOR_AND_BLUR: Pipeline = (
     Step(0.8, ColorJitter(brightness=0.8, contrast=0.8, saturation=0.8, hue=0.2)),
     Step(0.2, Grayscale()),
     Step(0.5, Blur(radius_px=(1.0, 5.0))),
 )
 
-STRONG_BLUR: Pipeline = (_CROP, Step(0.5, HorizontalFlip()), *COLOR_AND_BLUR)
+STRONG_BLUR: Pipeline = (_CROP, Step(0.5, HorizontalFlip()), *_COLOR_AND_BLUR)
 
-FLIP_TURN_AND_OVERLAY: Pipeline = (
-    Step(0.5, HorizontalFlip()),
-    Step(0.05, QuarterTurn()),
+TEXT_AND_EMOJI: Pipeline = (
     Step(0.1, Text(size=(0.1, 0.3), opacity=(0.1, 1.0))),
     Step(0.2, Emoji(size=(0.1, 0.5), opacity=(0.7, 1.0))),
-    Step(0.05, Rotate(degrees=(0, 359))),
 )
 JPEG = Step(0.2, Jpeg(quality=(0, 100)))
 
-ADVANCED: Pipeline = (*FLIP_TURN_AND_OVERLAY, _CROP, *COLOR_AND_BLUR, JPEG)
+ADVANCED: Pipeline = (
+    Step(0.5, HorizontalFlip()),
+    Step(0.05, QuarterTurn()),
+    *TEXT_AND_EMOJI,
+    Step(0.05, Rotate(degrees=(0, 359))),
+    _CROP,
+    *_COLOR_AND_BLUR,
+    JPEG,
+)
