@@ -6,7 +6,9 @@ from typing import Literal
 
 import pydantic
 
-SCHEMA_VERSION = 2  # 1: first; 2: accuracy says its dataset's hash, its device and its runtime
+# 1: first; 2: accuracy says its dataset's hash, its device and its runtime; 3: calibration names its images, and what
+# they were compared with.
+SCHEMA_VERSION = 3
 MANIFEST_NAME = "manifest.json"
 BUNDLE_KIND = "icd-mobile bundle"
 
@@ -53,12 +55,24 @@ class StudentInfo(_Strict):
     data: str
 
 
+class CalibrationImage(_Strict):
+    """An image that ranges were read from, and what recognises it: the hash of its bytes, and that of its look."""
+
+    name: str
+    sha256: str = pydantic.Field(pattern=r"^[0-9a-f]{64}$")
+    look: str = pydantic.Field(pattern=r"^[0-9a-f]{64}$")  # distill.perceptual_hash, in hexadecimal
+
+
 class CalibrationInfo(_Strict):
+    """The images that activation ranges were read from; `images` is None in a bundle of schema 2 or older."""
+
     source: str
     num_images: int
     num_views: int
     sha256: str
     skipped: tuple[str, ...]
+    images: tuple[CalibrationImage, ...] | None = None
+    disjoint_from: tuple[str, ...] = ()  # the benchmarks that share none of them, as far as was looked
 
 
 class Quantization(_Strict):
