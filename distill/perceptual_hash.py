@@ -1,8 +1,8 @@
 """What a photograph looks like, in 256 bits, so that its copies are known by them: is one set disjoint from another?
 
-The signs, about their median, of the 16 x 16 lowest frequencies of the picture shrunk to 32 x 32 grey pixels. Another size,
-format or brightness, strong compression, a caption or a thin crop leave most of them be; a mirror, a turn or a deep crop
-does not, and a second photograph of the same scene is another photograph.
+The signs, about their median, of the 16 x 16 lowest frequencies of the picture shrunk to 32 x 32 grey pixels. Another
+size, format or brightness, strong compression, a caption or a thin crop leave most of them be; a mirror, a turn or a
+deep crop does not, and a second photograph of the same scene is another photograph.
 
 Source: C. Zauner, "Implementation and Benchmarking of Perceptual Image Hash Functions", 2010 (pHash, by the discrete
 cosine transform); 256 bits of it in place of 64.

@@ -20,6 +20,7 @@ from distill.errors import InputError, OutsideError
 from distill.preprocessing import RESIZE_FILTER
 from export.bundle import check_can_write, list_files, staged, write_manifest
 from export.calibration import CalibrationSet, calibration_set
+from export.disjoint import check_disjoint
 from export.golden import GOLDEN_DIR, Golden, make_golden, write_golden
 from export.manifest import (
     Accuracy,
@@ -64,6 +65,7 @@ class ExportPlan:
         self.checkpoint = checkpoint
         self.student = PixelStudent(checkpoint)
         self.progress = progress
+        self.disjoint_from: tuple[str, ...] = ()  # the benchmarks that calibration was found to share no image with
         self._calibration_dir = calibration_dir
 
     @cached_property
@@ -95,12 +97,13 @@ def export_bundles(
     out: Path,
     overwrite: bool,
     progress: Progress,
+    disjoint_from: Sequence[Path] = (),
 ) -> list[Outcome]:
     """Export each (target, precision) into `out`; one that fails does not stop the others.
 
     Raises:
-        InputError: an output folder that exists or cannot be written, or calibration images that cannot be read:
-            said before any work is done.
+        InputError: an output folder that exists or cannot be written, calibration images that cannot be read, or that
+            one of `disjoint_from`, folders of benchmarks, has as well: said before any work is done.
     """
     names = {job: bundle_name(checkpoint.card.student, *job) for job in jobs}
     for name in names.values():
@@ -111,6 +114,11 @@ def export_bundles(
         if skipped:
             images = "image" if len(skipped) == 1 else "images"
             progress("", f"calibration: {len(skipped)} unreadable {images} skipped: {', '.join(skipped)}")
+
+        def on_image(benchmark: str, done: int, total: int) -> None:
+            progress("", f"comparing the calibration with {benchmark}: image {done} of {total}")
+
+        plan.disjoint_from = check_disjoint(plan.calibration.images, disjoint_from, out, on_image)
     return [_export_one(plan, target, precision, out / name) for (target, precision), name in names.items()]
 
 
@@ -214,6 +222,8 @@ def _manifest(
             num_views=len(used.views),
             sha256=used.sha256,
             skipped=used.skipped,
+            images=used.images,
+            disjoint_from=plan.disjoint_from,
         )
     model_name = TARGETS[target].model_name
     model_path = folder / model_name  # a file, or Core ML's folder

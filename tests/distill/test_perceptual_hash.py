@@ -15,7 +15,7 @@ PHOTOS = [photo.image for photo in (*judged_photos(), *calibration_photos())]
 
 
 def test_the_bits_are_the_signs_of_the_lowest_frequencies() -> None:
-    """A picture that is one cosine along its rows is one frequency, row 0 and column 3; its negative is its negative."""
+    """A picture that is one cosine along its rows is one frequency, row 0 and column 3, negative where it is."""
     wave = np.cos(np.pi * 3 * (2 * np.arange(32) + 1) / 64)
     grey = np.round(128 + 100 * np.repeat(wave[None], 32, axis=0)).astype(np.uint8)
     for pixels, bit in ((grey, 1), (255 - grey, 0)):
