@@ -67,7 +67,11 @@ def detection_table(records: Sequence[Record], rows: Sequence[Row]) -> TextTable
     )
 
 
-_WORDS = {"normalized": "score normalisation", "teacher": "the teacher"}
+_WORDS = {
+    "normalized": "score normalisation",
+    "teacher": "the teacher",
+    "calibration": "whether an artifact was calibrated on images of this test",
+}
 
 
 def _plain_line(label: str, found: Accuracy, shares: tuple[str, str]) -> tuple[str, ...]:

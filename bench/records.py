@@ -14,8 +14,9 @@ from bench.latency import Preset
 from devices.base import DeviceFacts
 from export.manifest import Evidence
 
-# 1: first; 2: stability, score normalisation, retention against a teacher, recall@10 and accuracy@1. 1 is still read.
-SCHEMA_VERSION = 2
+# 1: first; 2: stability, score normalisation, retention against a teacher, recall@10 and accuracy@1; 3: calibration
+# images found in the test. Older ones are still read.
+SCHEMA_VERSION = 3
 BASELINE_TARGET = "pytorch"  # the student itself, in eager mode
 TEACHER_TARGET = "teacher"  # the model it was distilled from, in eager mode
 REFERENCE_TARGETS = (BASELINE_TARGET, TEACHER_TARGET)  # measured to compare with, never to ship
@@ -118,6 +119,14 @@ class CopydaysAccuracy(_Strict):
     micro_ap_sscd: float  # the same by the trapezoid rule, as SSCD's evaluator takes it
 
 
+class CalibrationOverlap(_Strict):
+    """An image that the artifact was calibrated on, and the query or reference that is the same photograph."""
+
+    image: str
+    other: str
+    how: str  # same bytes, or looks the same
+
+
 class Accuracy(_Strict):
     """Retrieval with this artifact's descriptors, and everything the figure means nothing without.
 
@@ -146,6 +155,7 @@ class Accuracy(_Strict):
     baseline: BaselineInfo | None
     teacher: BaselineInfo | None = None
     copydays: CopydaysAccuracy | None = None
+    calibration_overlap: tuple[CalibrationOverlap, ...] = ()  # where there is one, the figures flatter the artifact
     not_measured: dict[str, str] = {}
 
 
