@@ -106,6 +106,7 @@ def _bundle_info(manifest: Manifest) -> ArtifactInfo:
         parity_evidence=manifest.parity.evidence,
         parity_reason=manifest.parity.reason,
         parity_cosine_min=manifest.parity.cosine_min,
+        structure=manifest.structure,
     )
 
 

@@ -10,7 +10,14 @@ from importlib.resources import files
 from bench.charts import latency_chart, trace_chart
 from bench.compatibility import Compatibility
 from bench.copydays_table import EXPLANATION, TITLE, copydays_table
-from bench.details import TextTable, compatibility_table, describe_matrix, detection_table, stability_table
+from bench.details import (
+    TextTable,
+    compatibility_table,
+    describe_matrix,
+    detection_table,
+    stability_table,
+    structure_table,
+)
 from bench.examples import Examples
 from bench.heatmap import first_answer_heatmap, micro_ap_heatmap
 from bench.recommend import Recommendation, recommend
@@ -42,6 +49,7 @@ def render_page(records: Sequence[Record], examples: Examples | None, matrix: Co
         _charts(rows),
         _details(detection_table(records, rows)),
         _details(stability_table(records, rows)),
+        _details(structure_table(records, rows)),
         _compatibility(matrix),
         "<h2>Latency over time</h2>",
         "<p class='soft'>Every inference in order, from zero to the slowest; the dashed line is the median.</p>",
@@ -140,6 +148,8 @@ def _charts(rows: Sequence[Row]) -> str:
 
 
 def _details(table: TextTable) -> str:
+    if not table.rows:
+        return ""
     notes = "".join(f"<li>{escape(note)}</li>" for note in table.notes)
     return (
         f"<h2>{escape(table.title)}</h2><p class='soft'>{escape(table.intro)}</p>{_text_table(table)}"

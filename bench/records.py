@@ -12,10 +12,10 @@ import pydantic
 
 from bench.latency import Preset
 from devices.base import DeviceFacts
-from export.manifest import Evidence
+from export.manifest import Evidence, StructureCheck
 
 # 1: first; 2: stability, score normalisation, retention against a teacher, recall@10 and accuracy@1; 3: calibration
-# images found in the test. Older ones are still read.
+# images found in the test, and structure. Older ones are still read.
 SCHEMA_VERSION = 3
 BASELINE_TARGET = "pytorch"  # the student itself, in eager mode
 TEACHER_TARGET = "teacher"  # the model it was distilled from, in eager mode
@@ -48,6 +48,7 @@ class ArtifactInfo(_Strict):
     parity_evidence: Evidence
     parity_reason: str
     parity_cosine_min: float | None
+    structure: tuple[StructureCheck, ...] | None = None  # None where the bundle does not say, or it is no bundle
 
 
 class RuntimeInfo(_Strict):

@@ -12,7 +12,14 @@ from pathlib import Path
 
 from bench.compatibility import Cell, Compatibility, merged, read_matrices
 from bench.copydays_table import EXPLANATION, TITLE, copydays_table
-from bench.details import TextTable, compatibility_table, describe_matrix, detection_table, stability_table
+from bench.details import (
+    TextTable,
+    compatibility_table,
+    describe_matrix,
+    detection_table,
+    stability_table,
+    structure_table,
+)
 from bench.examples import read_examples
 from bench.files import write_whole
 from bench.page import render_page
@@ -117,6 +124,7 @@ def render_markdown(records: Sequence[Record], matrix: Compatibility | None = No
         *_copydays(copydays_table(records, rows)),
         *_markdown_table(detection_table(records, rows)),
         *_markdown_table(stability_table(records, rows)),
+        *_markdown_table(structure_table(records, rows)),
         *_markdown_matrix(matrix),
         *(f"- {line}" for line in LEGEND),
         "",
@@ -138,6 +146,8 @@ def _copydays(table: list[list[str]]) -> list[str]:
 
 
 def _markdown_table(table: TextTable) -> list[str]:
+    if not table.rows:
+        return []
     return [
         f"## {table.title}",
         "",

@@ -17,6 +17,7 @@ from distill.errors import InputError, unknown_name
 from export.manifest import Parity
 from export.pipeline import Outcome, bundle_name, export_bundles
 from export.quiet import terminal
+from export.structure import summary
 from export.targets import PRECISIONS, TARGETS, find_target
 
 _STYLES = {"ok": "green", "exported but failed its check": "yellow", "failed": "red"}
@@ -116,6 +117,12 @@ def print_outcomes(checkpoint: Checkpoint, outcomes: Sequence[Outcome], out: Pat
             console.print(
                 f"{outcome.target} {outcome.precision}: {_why(outcome)}", markup=False, highlight=False, soft_wrap=True
             )
+    read = [outcome for outcome in outcomes if outcome.structure]
+    if read:
+        console.print("\nTaken by a phone's backends, in partitions; what they leave is in each model card:")
+    for outcome in read:
+        line = f"  {outcome.target} {outcome.precision}: {summary(outcome.structure)}"
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
     made = next((outcome.bundle_dir for outcome in outcomes if outcome.bundle_dir), None)
     if made is not None:
         console.print("\nNext:", highlight=False)
@@ -145,4 +152,5 @@ def _plain(outcome: Outcome) -> dict[str, object]:
         **asdict(outcome),
         "bundle_dir": str(outcome.bundle_dir) if outcome.bundle_dir else None,
         "parity": outcome.parity.model_dump() if outcome.parity else None,
+        "structure": [check.model_dump() for check in outcome.structure],
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from export.manifest import Accuracy, CalibrationInfo, Manifest, Parity
+from export.manifest import Accuracy, CalibrationInfo, Manifest, Parity, StructureCheck
 
 CARD_NAME = "README.md"
 
@@ -79,6 +79,7 @@ Check your app with `golden/`: each `NAME.source.png`, resized by your code, sho
 | kept in float | {manifest.quantization.float_parts} |
 | calibration | {calibrated} |
 | parity with the checkpoint | {cosine} |
+| taken by a phone's backends | {_structure(manifest.structure)} |
 | micro-AP, recall@P90, threshold@P90 | {_accuracy(manifest.accuracy)} |
 | licence | {manifest.licence} |
 
@@ -93,6 +94,12 @@ Parity says that the artifact computes what the checkpoint computes; micro-AP sa
 def _calibrated(calibration: CalibrationInfo) -> str:
     views = f"{calibration.num_views} views of {calibration.num_images} images ({calibration.source})"
     return f"{views}, none of them in {' or '.join(calibration.disjoint_from)}" if calibration.disjoint_from else views
+
+
+def _structure(checks: tuple[StructureCheck, ...] | None) -> str:
+    if checks is None:
+        return "not measured (exported before this was looked at)"
+    return "; ".join(check.line() for check in checks) or "none: its runtime keeps the whole graph to itself"
 
 
 def _golden(parity: Parity) -> str:

@@ -29,12 +29,14 @@ from export.manifest import (
     Parity,
     PixelContract,
     Quantization,
+    StructureCheck,
     StudentInfo,
 )
 from export.model_card import CARD_NAME, model_card
 from export.parity import measure_parity, run_artifact
 from export.pixels import PixelStudent
 from export.quiet import interruptible, output_to
+from export.structure import check_structure
 from export.targets import TARGETS, Exported, ExportRequest, load_exporter
 
 if TYPE_CHECKING:
@@ -56,6 +58,7 @@ class Outcome:
     model_bytes: int | None
     parity: Parity | None
     seconds: float
+    structure: tuple[StructureCheck, ...] = ()
 
 
 class ExportPlan:
@@ -152,6 +155,7 @@ def _export_one(plan: ExportPlan, target: str, precision: str, bundle_dir: Path)
         manifest.model_bytes,
         manifest.parity,
         time.monotonic() - start,
+        manifest.structure or (),
     )
 
 
@@ -187,6 +191,7 @@ def _fill_bundle(plan: ExportPlan, target_name: str, precision: str, name: str, 
     write_golden(golden, folder / GOLDEN_DIR, descriptors, parity.evidence)
     plan.progress(name, "writing the bundle")
     manifest = _manifest(plan, target_name, precision, name, exported, parity, folder)
+    manifest = manifest.model_copy(update={"structure": check_structure(target_name, model_path)})
     (folder / CARD_NAME).write_text(model_card(manifest))
     manifest = manifest.model_copy(update={"files": list_files(folder)})
     write_manifest(folder, manifest)
