@@ -110,6 +110,8 @@ def report(
 
         reports = write_reports(records, out)
         if as_json:
+            from dataclasses import asdict
+
             plain = {
                 found.device: {
                     "html": str(found.html_path),
@@ -117,6 +119,7 @@ def report(
                     "csv": str(found.csv_path),
                     "compatibility_csv": str(found.compatibility_path) if found.compatibility_path else None,
                     "recommendation": found.recommendation,
+                    "precisions": [asdict(choice) for choice in found.precisions],
                 }
                 for found in reports
             }
@@ -124,6 +127,8 @@ def report(
             return
         for found in reports:
             typer.echo(f"Recommended on {found.device}: {found.recommendation}")
+            for choice in found.precisions:
+                typer.echo(f"  {choice.sentence}")
             typer.echo(f"Report: {found.html_path} (also {found.markdown_path.name} and {found.csv_path.name})")
         typer.echo("\nNext: open the HTML file in a browser.")
 
@@ -163,6 +168,7 @@ def _print_result(result: RunResult) -> None:
     from rich.table import Table
 
     from bench.details import detection_table
+    from bench.precisions import choose_precisions
     from bench.recommend import recommend
     from bench.table import columns_of, make_row
     from bench.words import describe_worst, notes_by_text
@@ -191,6 +197,8 @@ def _print_result(result: RunResult) -> None:
     for line in result.thresholds:
         console.print(line, markup=False, soft_wrap=True)
     console.print(f"\nRecommended: {recommend(records).sentence}", markup=False)
+    for choice in choose_precisions(records):
+        console.print(f"  {choice.sentence}", markup=False, soft_wrap=True)
 
 
 def _cell(column: Column, row: Row) -> str:

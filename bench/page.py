@@ -20,6 +20,7 @@ from bench.details import (
 )
 from bench.examples import Examples
 from bench.heatmap import first_answer_heatmap, micro_ap_heatmap
+from bench.precisions import PrecisionChoice, choose_precisions
 from bench.recommend import Recommendation, recommend
 from bench.records import Record
 from bench.scatter import scatter_chart
@@ -41,6 +42,7 @@ def render_page(records: Sequence[Record], examples: Examples | None, matrix: Co
         f"<h1>Copy detection on {device}</h1>",
         _facts(describe_device(setting.device) + describe_run(records)),
         _answer(chosen),
+        _precisions(choose_precisions(setting.alike(records))),
         "<h2>Artifacts</h2>",
         _table(records, rows, chosen),
         _notes(rows),
@@ -82,6 +84,11 @@ def _facts(items: Sequence[tuple[str, str]]) -> str:
 def _answer(chosen: Recommendation) -> str:
     kind = "answer" if chosen.record else "answer none"
     return f"<div class='{kind}'><b>Recommended on this device</b>{escape(chosen.sentence)}</div>"
+
+
+def _precisions(choices: Sequence[PrecisionChoice]) -> str:
+    items = "".join(f"<li>{escape(choice.sentence)}</li>" for choice in choices)
+    return f"<h2>Recommended precisions</h2><ul class='soft'>{items}</ul>" if items else ""
 
 
 def _table(records: Sequence[Record], rows: Sequence[Row], chosen: Recommendation) -> str:

@@ -23,6 +23,7 @@ from bench.details import (
 from bench.examples import read_examples
 from bench.files import write_whole
 from bench.page import render_page
+from bench.precisions import PrecisionChoice, choose_precisions
 from bench.recommend import recommend
 from bench.record_files import read_records
 from bench.records import Record
@@ -42,6 +43,7 @@ class Report:
     csv_path: Path
     compatibility_path: Path | None  # CSV of every pair; None where nothing was crossed
     recommendation: str
+    precisions: tuple[PrecisionChoice, ...]
 
 
 def write_reports(records_dir: Path, out_dir: Path) -> list[Report]:
@@ -71,6 +73,7 @@ def _write(
         csv_path=out_dir / f"{device}.csv",
         compatibility_path=out_dir / f"{device}.compatibility.csv" if matrix else None,
         recommendation=recommend(setting.alike(ordered)).sentence,
+        precisions=tuple(choose_precisions(setting.alike(ordered))),
     )
     try:
         write_whole(report.html_path, render_page(ordered, read_examples(records_dir, dataset), matrix))
@@ -114,6 +117,8 @@ def render_markdown(records: Sequence[Record], matrix: Compatibility | None = No
         *(f"- {title}: {text}" for title, text in describe_run(records)),
         "",
         f"**Recommended on this device.** {recommend(setting.alike(records)).sentence}",
+        "",
+        *(f"- {choice.sentence}" for choice in choose_precisions(setting.alike(records))),
         "",
         _markdown_row(titles),
         _markdown_row(["---:" if column.numeric else "---" for column in columns]),
