@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench import embed_command, evaluate_command, make_dataset_command, prepare_command
+from bench import (
+    calibration_spread_command,
+    embed_command,
+    evaluate_command,
+    make_dataset_command,
+    prepare_command,
+)
 from devices.base import DeviceError
 from distill.cli import one_line_errors, sigterm_cleans_up
 
@@ -133,6 +139,9 @@ def report(
         typer.echo("\nNext: open the HTML file in a browser.")
 
 
+app.command(help=calibration_spread_command.HELP, epilog=calibration_spread_command.EXAMPLES)(
+    calibration_spread_command.calibration_spread
+)
 app.command(help=embed_command.HELP, epilog=embed_command.EXAMPLES)(embed_command.embed)
 app.command(help=evaluate_command.HELP, epilog=evaluate_command.EXAMPLES)(evaluate_command.evaluate)
 app.command(help=make_dataset_command.HELP, epilog=make_dataset_command.EXAMPLES)(make_dataset_command.make_dataset)

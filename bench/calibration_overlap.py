@@ -16,23 +16,24 @@ from bench.image_paths import JoinedPaths
 from bench.records import Accuracy, CalibrationOverlap
 from distill.files import whole_file
 from export.disjoint import Look, OnImage, find_overlaps, looks_of
+from export.manifest import CalibrationImage
 
 FORMAT = "looks-1"  # 1: distill.perceptual_hash as it was first
 NOT_RECORDED = "its bundle does not say which images it was calibrated on; export it again"
 
 
 def find_calibration_overlap(
-    artifact: Artifact, dataset: Dataset, cache_dir: Path, on_image: OnImage = lambda _done, _all: None
+    images: Sequence[CalibrationImage], dataset: Dataset, cache_dir: Path, on_image: OnImage = lambda _done, _all: None
 ) -> tuple[CalibrationOverlap, ...]:
     """The calibration images that are queries or references as well; training images are not judged.
 
     `on_image` hears of the dataset's images where they are looked through for the first time.
     """
-    if artifact.calibration is None:
+    if not images:
         return ()
     judged = JoinedPaths((dataset.queries, dataset.references))
     names = (path.relative_to(dataset.folder).as_posix() for path in judged)
-    found = find_overlaps(artifact.calibration, names, _looks(judged, dataset, cache_dir, on_image))
+    found = find_overlaps(images, names, _looks(judged, dataset, cache_dir, on_image))
     return tuple(CalibrationOverlap(image=one.image, other=one.other, how=one.how) for one in found)
 
 

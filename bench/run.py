@@ -186,7 +186,7 @@ def _overlap(plan: RunPlan, artifact: Artifact, dataset: Dataset, screen: Screen
     def on_image(done: int, total: int) -> None:
         screen.preparing("looking for the calibration's images (once)", done, total)
 
-    return find_calibration_overlap(artifact, dataset, plan.datasets_dir / PIXELS_FOLDER, on_image)
+    return find_calibration_overlap(artifact.calibration or (), dataset, plan.datasets_dir / PIXELS_FOLDER, on_image)
 
 
 def _warn_of_unreadable(plan: RunPlan, record: Record, dataset: Dataset, screen: Screen) -> None:

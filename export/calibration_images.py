@@ -88,7 +88,7 @@ def _list(folder: Path) -> list[Path]:
 
 def why_too_few(images: Sequence[ReadImage]) -> str:
     """Why these images are not two different photographs at least; "" where they are."""
-    seen = [one for one in images if not _is_blank(one.image)]
+    seen = [one for one in images if not is_blank(one.image)]
     if not seen:
         return f"holds nothing but blank images ({len(images)} of one colour each, the first is {images[0].info.name})"
     if not looks_the_same(look_bits(one.info for one in seen), look_bits([seen[0].info])[0]).all():
@@ -102,8 +102,10 @@ def why_too_few(images: Sequence[ReadImage]) -> str:
 
 def look_bits(images: Iterable[CalibrationImage]) -> NDArray[np.uint64]:
     """(N, 4): the perceptual hashes of calibration images."""
-    return np.array([np.frombuffer(bytes.fromhex(one.look), dtype=np.uint64) for one in images]).reshape(-1, 4)
+    rows = [np.frombuffer(bytes.fromhex(one.look), dtype=np.uint64) for one in images]
+    return np.array(rows, dtype=np.uint64).reshape(-1, 4)
 
 
-def _is_blank(image: Image.Image) -> bool:
+def is_blank(image: Image.Image) -> bool:
+    """Whether an RGB image is of one colour, or what compression leaves of one."""
     return max(ImageStat.Stat(image).stddev) < BLANK_STDDEV

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from bench.artifacts import Artifact, bundle_artifact
+from bench.artifacts import Artifact
 from bench.calibration_overlap import NOT_RECORDED, find_calibration_overlap, with_overlap
 from bench.datasets import Dataset, read_dataset
 from bench.records import CalibrationOverlap, Record
@@ -40,14 +40,13 @@ def dataset(own_dataset_dir: Path) -> Dataset:
 
 
 @pytest.fixture
-def calibrated(bundle_dir: Path, dataset: Dataset) -> Artifact:
-    """One image of its calibration is a reference, one a small copy of the query without a match."""
-    images = (seen(dataset.folder / "references" / "r4.png"), small_jpeg(dataset.folder / "queries" / "q4.png"))
-    return replace(bundle_artifact(bundle_dir), calibration=images)
+def calibrated(dataset: Dataset) -> tuple[CalibrationImage, ...]:
+    """Of the images of a calibration one is a reference, one a small copy of the query without a match."""
+    return (seen(dataset.folder / "references" / "r4.png"), small_jpeg(dataset.folder / "queries" / "q4.png"))
 
 
 def test_images_of_the_test_are_found_by_bytes_and_by_look(
-    calibrated: Artifact, dataset: Dataset, tmp_path: Path
+    calibrated: tuple[CalibrationImage, ...], dataset: Dataset, tmp_path: Path
 ) -> None:
     assert find_calibration_overlap(calibrated, dataset, tmp_path / "pixels") == (
         CalibrationOverlap(image="mine.jpg", other="queries/q4.png", how="looks the same"),
@@ -55,7 +54,9 @@ def test_images_of_the_test_are_found_by_bytes_and_by_look(
     )
 
 
-def test_a_dataset_is_looked_through_once(calibrated: Artifact, dataset: Dataset, tmp_path: Path) -> None:
+def test_a_dataset_is_looked_through_once(
+    calibrated: tuple[CalibrationImage, ...], dataset: Dataset, tmp_path: Path
+) -> None:
     steps: list[tuple[int, int]] = []
     first = find_calibration_overlap(calibrated, dataset, tmp_path, lambda *step: steps.append(step))
     assert steps == [(11, 11)]
@@ -64,7 +65,7 @@ def test_a_dataset_is_looked_through_once(calibrated: Artifact, dataset: Dataset
 
 
 def test_training_images_are_not_judged_and_may_calibrate(
-    calibrated: Artifact, dataset: Dataset, tmp_path: Path
+    calibrated: tuple[CalibrationImage, ...], dataset: Dataset, tmp_path: Path
 ) -> None:
     (dataset.folder / "training").mkdir()
     (dataset.folder / "references" / "r4.png").rename(dataset.folder / "training" / "t.png")
@@ -72,10 +73,8 @@ def test_training_images_are_not_judged_and_may_calibrate(
     assert [one.other for one in found] == ["queries/q4.png"]
 
 
-def test_an_artifact_that_was_not_calibrated_is_not_looked_for(
-    bundle_dir: Path, dataset_dir: Path, tmp_path: Path
-) -> None:
-    assert find_calibration_overlap(bundle_artifact(bundle_dir), read_dataset(dataset_dir), tmp_path) == ()
+def test_without_calibration_images_nothing_is_looked_through(dataset_dir: Path, tmp_path: Path) -> None:
+    assert find_calibration_overlap((), read_dataset(dataset_dir), tmp_path) == ()
     assert list(tmp_path.iterdir()) == []
 
 
