@@ -14,9 +14,9 @@ from pathlib import Path
 from bench import remote
 from bench.accuracy import Compared, judge
 from bench.artifacts import Artifact, bundle_artifact
-from bench.calibration_overlap import find_calibration_overlap
 from bench.datasets import Dataset
 from bench.embedding import EmbedPlan, fill, store_of
+from bench.image_paths import JoinedPaths
 from bench.pixel_files import dataset_source
 from bench.records import Accuracy
 from devices.base import Device
@@ -25,6 +25,7 @@ from distill.errors import GateError, InputError, OutsideError
 from distill.perceptual_hash import looks_the_same
 from distill.preprocessing import UnreadableImageError, list_images
 from export.calibration_images import MAX_IMAGES, ReadImage, is_blank, look_bits, read_image
+from export.disjoint import check_apart
 from export.manifest import CalibrationImage, Evidence
 from export.pipeline import export_bundles
 from export.runtimes import why_no_runtime
@@ -143,11 +144,9 @@ def _check_apart(plan: SpreadPlan, photos: Sequence[_Photo], on_step: OnStep) ->
     def on_image(done: int, total: int) -> None:
         on_step(f"looking for them in {plan.dataset.name}: image {done} of {total}")
 
-    images = tuple(photo.info for photo in photos)
-    found = find_calibration_overlap(images, plan.dataset, plan.embedding.pixels_dir, on_image)
-    if found:
-        listed = ", ".join(f"{one.image} = {one.other} ({one.how})" for one in found)
-        raise InputError(f"calibration and {plan.dataset.name} overlap: {listed}; calibrate on other photographs")
+    dataset = plan.dataset
+    judged = JoinedPaths((dataset.queries, dataset.references))
+    check_apart([photo.info for photo in photos], dataset.name, dataset.folder, judged, plan.out, on_image)
 
 
 def _export(plan: SpreadPlan, number: int, photos: Sequence[_Photo], on_step: OnStep) -> Path:

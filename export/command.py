@@ -119,7 +119,7 @@ def print_outcomes(checkpoint: Checkpoint, outcomes: Sequence[Outcome], out: Pat
             )
     read = [outcome for outcome in outcomes if outcome.structure]
     if read:
-        console.print("\nTaken by a phone's backends, in partitions; what they leave is in each model card:")
+        console.print("\nTaken by a phone's backends, in how many partitions; each model card says what is left:")
     for outcome in read:
         line = f"  {outcome.target} {outcome.precision}: {summary(outcome.structure)}"
         console.print(line, markup=False, highlight=False, soft_wrap=True)

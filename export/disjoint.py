@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -99,17 +100,31 @@ def check_disjoint(
     judged = judged_photos()
     looks = [Look(hashlib.sha256(one.path.read_bytes()).hexdigest(), perceptual_hash(one.image)) for one in judged]
     _refuse(find_overlaps(images, (one.path.name for one in judged), looks), SAMPLE, out)
+    names = [SAMPLE]
     for folder in benchmarks:
         files = list_images(folder) if folder.is_dir() else []
         if not files:
             raise InputError(f"--disjoint-from needs a folder of images, got {folder}, which is none or holds none")
+        names.append(folder.absolute().name)
+        check_apart(images, names[-1], folder, files, out, partial(on_image, names[-1]))
+    return tuple(names)
 
-        def on_file(done: int, total: int, name: str = folder.absolute().name) -> None:
-            on_image(name, done, total)
 
-        names = (path.relative_to(folder).as_posix() for path in files)
-        _refuse(find_overlaps(images, names, looks_of(files, on_file)), folder.absolute().name, out)
-    return (SAMPLE, *(folder.absolute().name for folder in benchmarks))
+def check_apart(
+    images: Sequence[CalibrationImage],
+    benchmark: str,
+    folder: Path,
+    files: Sequence[Path],
+    out: Path,
+    on_image: OnImage = lambda _done, _all: None,
+) -> None:
+    """The same for one benchmark by its name and its files, which lie below `folder`.
+
+    Raises:
+        InputError: the benchmark shares an image with the calibration.
+    """
+    names = (path.relative_to(folder).as_posix() for path in files)
+    _refuse(find_overlaps(images, names, looks_of(files, on_image)), benchmark, out)
 
 
 def _refuse(overlaps: Sequence[Overlap], benchmark: str, out: Path) -> None:
