@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench import embed_command, evaluate_command, make_dataset_command, prepare_command
+from bench import (
+    calibration_spread_command,
+    embed_command,
+    evaluate_command,
+    make_dataset_command,
+    prepare_command,
+)
 from devices.base import DeviceError
 from distill.cli import one_line_errors, sigterm_cleans_up
 
@@ -110,6 +116,8 @@ def report(
 
         reports = write_reports(records, out)
         if as_json:
+            from dataclasses import asdict
+
             plain = {
                 found.device: {
                     "html": str(found.html_path),
@@ -117,6 +125,7 @@ def report(
                     "csv": str(found.csv_path),
                     "compatibility_csv": str(found.compatibility_path) if found.compatibility_path else None,
                     "recommendation": found.recommendation,
+                    "precisions": [asdict(choice) for choice in found.precisions],
                 }
                 for found in reports
             }
@@ -124,10 +133,15 @@ def report(
             return
         for found in reports:
             typer.echo(f"Recommended on {found.device}: {found.recommendation}")
+            for choice in found.precisions:
+                typer.echo(f"  {choice.sentence}")
             typer.echo(f"Report: {found.html_path} (also {found.markdown_path.name} and {found.csv_path.name})")
         typer.echo("\nNext: open the HTML file in a browser.")
 
 
+app.command(help=calibration_spread_command.HELP, epilog=calibration_spread_command.EXAMPLES)(
+    calibration_spread_command.calibration_spread
+)
 app.command(help=embed_command.HELP, epilog=embed_command.EXAMPLES)(embed_command.embed)
 app.command(help=evaluate_command.HELP, epilog=evaluate_command.EXAMPLES)(evaluate_command.evaluate)
 app.command(help=make_dataset_command.HELP, epilog=make_dataset_command.EXAMPLES)(make_dataset_command.make_dataset)
@@ -163,6 +177,7 @@ def _print_result(result: RunResult) -> None:
     from rich.table import Table
 
     from bench.details import detection_table
+    from bench.precisions import choose_precisions
     from bench.recommend import recommend
     from bench.table import columns_of, make_row
     from bench.words import describe_worst, notes_by_text
@@ -191,6 +206,8 @@ def _print_result(result: RunResult) -> None:
     for line in result.thresholds:
         console.print(line, markup=False, soft_wrap=True)
     console.print(f"\nRecommended: {recommend(records).sentence}", markup=False)
+    for choice in choose_precisions(records):
+        console.print(f"  {choice.sentence}", markup=False, soft_wrap=True)
 
 
 def _cell(column: Column, row: Row) -> str:

@@ -11,7 +11,7 @@ from PIL import Image
 from bench.records import BASELINE_TARGET, ArtifactInfo
 from distill.errors import InputError
 from export.bundle import check_files, read_manifest
-from export.manifest import MANIFEST_NAME, Evidence, Manifest
+from export.manifest import MANIFEST_NAME, CalibrationImage, Evidence, Manifest
 from export.runtimes import REFERENCES, RUNTIMES, why_no_runtime
 
 EAGER_PATH, EAGER_INSTALL = Path(__file__).parent / "eager.py", "pip install -e ."
@@ -33,6 +33,7 @@ class Artifact:
     evidence: Evidence = "measured"
     bundle_dir: Path | None = None  # None for what is only compared with
     teacher: str | None = None  # as the student's card names it
+    calibration: tuple[CalibrationImage, ...] | None = None  # None where there was none, or the bundle does not say
     resample: Image.Resampling = Image.Resampling.BILINEAR  # the pixel contract's; only teachers have another
 
 
@@ -62,6 +63,7 @@ def bundle_artifact(bundle_dir: Path) -> Artifact:
     """
     manifest = read_manifest(bundle_dir)
     check_files(bundle_dir, manifest)
+    calibration = manifest.quantization.calibration
     runtime_path, install = _runtime(manifest.target)
     reason = why_no_runtime(manifest.target)
     return Artifact(
@@ -73,6 +75,7 @@ def bundle_artifact(bundle_dir: Path) -> Artifact:
         evidence="reference" if reason and runtime_path else "measured",
         bundle_dir=bundle_dir,
         teacher=manifest.student.teacher,
+        calibration=calibration.images if calibration else None,
     )
 
 
@@ -103,6 +106,7 @@ def _bundle_info(manifest: Manifest) -> ArtifactInfo:
         parity_evidence=manifest.parity.evidence,
         parity_reason=manifest.parity.reason,
         parity_cosine_min=manifest.parity.cosine_min,
+        structure=manifest.structure,
     )
 
 

@@ -67,7 +67,11 @@ def detection_table(records: Sequence[Record], rows: Sequence[Row]) -> TextTable
     )
 
 
-_WORDS = {"normalized": "score normalisation", "teacher": "the teacher"}
+_WORDS = {
+    "normalized": "score normalisation",
+    "teacher": "the teacher",
+    "calibration": "whether an artifact was calibrated on images of this test",
+}
 
 
 def _plain_line(label: str, found: Accuracy, shares: tuple[str, str]) -> tuple[str, ...]:
@@ -114,6 +118,31 @@ def _share(micro_ap: float, other: float | None) -> str:
 
 def _threshold(value: float | None) -> str:
     return NEVER if value is None else number(value, ".4f")
+
+
+def structure_table(records: Sequence[Record], rows: Sequence[Row]) -> TextTable:
+    """What a phone's backends would take of each graph, a line for each backend."""
+    lines = [
+        (
+            row.label,
+            check.backend,
+            NOT_MEASURED if check.num_ops is None else f"{check.num_taken} of {check.num_ops}",
+            NOT_MEASURED if check.num_partitions is None else str(check.num_partitions),
+            ", ".join(f"{count} {kind}" for kind, count in check.left.items()) or "none",
+            f"{check.evidence}: {check.source}",
+        )
+        for record, row in zip(records, rows, strict=True)
+        for check in record.artifact.structure or ()
+    ]
+    return TextTable(
+        title="Taken by a phone's backends",
+        intro="Read from each graph when it was exported, where no phone was at hand: every change between partitions "
+        "costs a copy, and one partition with every op is best. It says nothing of time, and a phone's driver may take "
+        "less.",
+        head=("artifact", "backend", "ops taken", "partitions", "left to slower kernels", "evidence"),
+        rows=tuple(lines),
+        num_words=2,
+    )
 
 
 def stability_table(records: Sequence[Record], rows: Sequence[Row]) -> TextTable:

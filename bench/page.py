@@ -10,9 +10,17 @@ from importlib.resources import files
 from bench.charts import latency_chart, trace_chart
 from bench.compatibility import Compatibility
 from bench.copydays_table import EXPLANATION, TITLE, copydays_table
-from bench.details import TextTable, compatibility_table, describe_matrix, detection_table, stability_table
+from bench.details import (
+    TextTable,
+    compatibility_table,
+    describe_matrix,
+    detection_table,
+    stability_table,
+    structure_table,
+)
 from bench.examples import Examples
 from bench.heatmap import first_answer_heatmap, micro_ap_heatmap
+from bench.precisions import PrecisionChoice, choose_precisions
 from bench.recommend import Recommendation, recommend
 from bench.records import Record
 from bench.scatter import scatter_chart
@@ -34,6 +42,7 @@ def render_page(records: Sequence[Record], examples: Examples | None, matrix: Co
         f"<h1>Copy detection on {device}</h1>",
         _facts(describe_device(setting.device) + describe_run(records)),
         _answer(chosen),
+        _precisions(choose_precisions(setting.alike(records))),
         "<h2>Artifacts</h2>",
         _table(records, rows, chosen),
         _notes(rows),
@@ -42,6 +51,7 @@ def render_page(records: Sequence[Record], examples: Examples | None, matrix: Co
         _charts(rows),
         _details(detection_table(records, rows)),
         _details(stability_table(records, rows)),
+        _details(structure_table(records, rows)),
         _compatibility(matrix),
         "<h2>Latency over time</h2>",
         "<p class='soft'>Every inference in order, from zero to the slowest; the dashed line is the median.</p>",
@@ -74,6 +84,11 @@ def _facts(items: Sequence[tuple[str, str]]) -> str:
 def _answer(chosen: Recommendation) -> str:
     kind = "answer" if chosen.record else "answer none"
     return f"<div class='{kind}'><b>Recommended on this device</b>{escape(chosen.sentence)}</div>"
+
+
+def _precisions(choices: Sequence[PrecisionChoice]) -> str:
+    items = "".join(f"<li>{escape(choice.sentence)}</li>" for choice in choices)
+    return f"<h2>Recommended precisions</h2><ul class='soft'>{items}</ul>" if items else ""
 
 
 def _table(records: Sequence[Record], rows: Sequence[Row], chosen: Recommendation) -> str:
@@ -140,6 +155,8 @@ def _charts(rows: Sequence[Row]) -> str:
 
 
 def _details(table: TextTable) -> str:
+    if not table.rows:
+        return ""
     notes = "".join(f"<li>{escape(note)}</li>" for note in table.notes)
     return (
         f"<h2>{escape(table.title)}</h2><p class='soft'>{escape(table.intro)}</p>{_text_table(table)}"

@@ -11,12 +11,13 @@ from typing import Any
 from bench import remote
 from bench.accuracy import Compared, judge
 from bench.artifacts import Artifact
+from bench.calibration_overlap import with_overlap
 from bench.datasets import Dataset
 from bench.descriptor_store import DescriptorStore
 from bench.embedding import EmbedPlan, fill, store_of
 from bench.latency import Preset
 from bench.pixel_files import PixelSource, dataset_source
-from bench.records import PASSES, Record, RuntimeInfo
+from bench.records import PASSES, CalibrationOverlap, Record, RuntimeInfo
 from bench.stability import stability_of
 from devices.base import Device, DeviceError
 from distill.errors import InputError, OutsideError
@@ -35,6 +36,7 @@ class Plan:
     edited: PixelSource | str
     embedding: EmbedPlan
     compared: Compared
+    calibration_overlap: tuple[CalibrationOverlap, ...] = ()
 
     @property
     def num_threads(self) -> int:
@@ -107,6 +109,7 @@ def _run_passes(device: Device, artifact: Artifact, plan: Plan, findings: _Findi
     store = embedded(dataset_source(plan.dataset, artifact.resample), "accuracy")
     unreadable = tuple(skipped.row for skipped in store.skipped())
     accuracy = judge(store.descriptors(), plan.dataset, unreadable, plan.compared)
+    accuracy = with_overlap(accuracy, artifact, plan.calibration_overlap)
     findings.sections["accuracy"] = accuracy.model_copy(update={"evidence": artifact.evidence})
     if isinstance(plan.edited, str):
         findings.not_measured["stability"] = plan.edited

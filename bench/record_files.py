@@ -42,7 +42,7 @@ def read_record(path: Path) -> Record:
 
 
 def _upgraded(text: str) -> str:
-    """A record of schema 1 as one of schema 2; any other text as it is."""
+    """A record of schema 1 as one of today's; any other text as it is."""
     try:
         content = json.loads(text)
         if content["schema_version"] != 1:

@@ -12,10 +12,11 @@ import pydantic
 
 from bench.latency import Preset
 from devices.base import DeviceFacts
-from export.manifest import Evidence
+from export.manifest import Evidence, StructureCheck
 
-# 1: first; 2: stability, score normalisation, retention against a teacher, recall@10 and accuracy@1. 1 is still read.
-SCHEMA_VERSION = 2
+# 1: first; 2: stability, score normalisation, retention against a teacher, recall@10 and accuracy@1; 3: calibration
+# images found in the test, and structure. Older ones are still read.
+SCHEMA_VERSION = 3
 BASELINE_TARGET = "pytorch"  # the student itself, in eager mode
 TEACHER_TARGET = "teacher"  # the model it was distilled from, in eager mode
 REFERENCE_TARGETS = (BASELINE_TARGET, TEACHER_TARGET)  # measured to compare with, never to ship
@@ -47,6 +48,7 @@ class ArtifactInfo(_Strict):
     parity_evidence: Evidence
     parity_reason: str
     parity_cosine_min: float | None
+    structure: tuple[StructureCheck, ...] | None = None  # None where the bundle does not say, or it is no bundle
 
 
 class RuntimeInfo(_Strict):
@@ -118,6 +120,14 @@ class CopydaysAccuracy(_Strict):
     micro_ap_sscd: float  # the same by the trapezoid rule, as SSCD's evaluator takes it
 
 
+class CalibrationOverlap(_Strict):
+    """An image that the artifact was calibrated on, and the query or reference that is the same photograph."""
+
+    image: str
+    other: str
+    how: str  # same bytes, or looks the same
+
+
 class Accuracy(_Strict):
     """Retrieval with this artifact's descriptors, and everything the figure means nothing without.
 
@@ -146,6 +156,7 @@ class Accuracy(_Strict):
     baseline: BaselineInfo | None
     teacher: BaselineInfo | None = None
     copydays: CopydaysAccuracy | None = None
+    calibration_overlap: tuple[CalibrationOverlap, ...] = ()  # where there is one, the figures flatter the artifact
     not_measured: dict[str, str] = {}
 
 

@@ -12,10 +12,18 @@ from pathlib import Path
 
 from bench.compatibility import Cell, Compatibility, merged, read_matrices
 from bench.copydays_table import EXPLANATION, TITLE, copydays_table
-from bench.details import TextTable, compatibility_table, describe_matrix, detection_table, stability_table
+from bench.details import (
+    TextTable,
+    compatibility_table,
+    describe_matrix,
+    detection_table,
+    stability_table,
+    structure_table,
+)
 from bench.examples import read_examples
 from bench.files import write_whole
 from bench.page import render_page
+from bench.precisions import PrecisionChoice, choose_precisions
 from bench.recommend import recommend
 from bench.record_files import read_records
 from bench.records import Record
@@ -35,6 +43,7 @@ class Report:
     csv_path: Path
     compatibility_path: Path | None  # CSV of every pair; None where nothing was crossed
     recommendation: str
+    precisions: tuple[PrecisionChoice, ...]
 
 
 def write_reports(records_dir: Path, out_dir: Path) -> list[Report]:
@@ -64,6 +73,7 @@ def _write(
         csv_path=out_dir / f"{device}.csv",
         compatibility_path=out_dir / f"{device}.compatibility.csv" if matrix else None,
         recommendation=recommend(setting.alike(ordered)).sentence,
+        precisions=tuple(choose_precisions(setting.alike(ordered))),
     )
     try:
         write_whole(report.html_path, render_page(ordered, read_examples(records_dir, dataset), matrix))
@@ -108,6 +118,8 @@ def render_markdown(records: Sequence[Record], matrix: Compatibility | None = No
         "",
         f"**Recommended on this device.** {recommend(setting.alike(records)).sentence}",
         "",
+        *(f"- {choice.sentence}" for choice in choose_precisions(setting.alike(records))),
+        "",
         _markdown_row(titles),
         _markdown_row(["---:" if column.numeric else "---" for column in columns]),
         *(_markdown_row([_text(column, row) for column in columns]) for row in rows),
@@ -117,6 +129,7 @@ def render_markdown(records: Sequence[Record], matrix: Compatibility | None = No
         *_copydays(copydays_table(records, rows)),
         *_markdown_table(detection_table(records, rows)),
         *_markdown_table(stability_table(records, rows)),
+        *_markdown_table(structure_table(records, rows)),
         *_markdown_matrix(matrix),
         *(f"- {line}" for line in LEGEND),
         "",
@@ -138,6 +151,8 @@ def _copydays(table: list[list[str]]) -> list[str]:
 
 
 def _markdown_table(table: TextTable) -> list[str]:
+    if not table.rows:
+        return []
     return [
         f"## {table.title}",
         "",

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from bench.accuracy import Compared
 from bench.artifacts import Artifact, bundle_artifact, find_bundles
+from bench.calibration_overlap import find_calibration_overlap
 from bench.compatibility import Compatibility, write_compatibility
 from bench.cross_search import Embedded, cross_search
 from bench.datasets import Dataset, read_dataset
@@ -26,6 +27,7 @@ from bench.records import (
     Accuracy,
     ArtifactInfo,
     BaselineInfo,
+    CalibrationOverlap,
     Record,
 )
 from bench.reference_artifacts import reference_artifacts
@@ -158,17 +160,17 @@ def _measure_all(
     screen: Screen,
 ) -> list[tuple[Record, Path]]:
     """A record of each job, written as soon as it is there."""
+    overlaps = [_overlap(plan, job.artifact, dataset, screen) for job in jobs]
     embedding = EmbedPlan(plan.stores_dir, plan.datasets_dir / PIXELS_FOLDER, plan.num_threads)
     known: dict[str, BaselineInfo] = {}
     done = []
-    for index, job in enumerate(jobs):
+    for index, (job, overlap) in enumerate(zip(jobs, overlaps, strict=True)):
         info = job.artifact.info
         screen.begin(index, len(jobs), f"{info.target} {info.precision}")
         why = THE_TEACHER if info.target == TEACHER_TARGET else no_teacher
         compared = Compared(known.get(BASELINE_TARGET), known.get(TEACHER_TARGET), why)
-        record = measure(
-            job.device, job.artifact, Plan(plan.preset, dataset, edited, embedding, compared), screen.on_progress
-        )
+        its_plan = Plan(plan.preset, dataset, edited, embedding, compared, overlap)
+        record = measure(job.device, job.artifact, its_plan, screen.on_progress)
         done.append((record, write_record(record, plan.records_dir)))
         screen.finished(record)
         if record.accuracy and not any(earlier.accuracy for earlier, _ in done[:-1]):
@@ -178,6 +180,13 @@ def _measure_all(
         elif info.target == TEACHER_TARGET:
             no_teacher = f"the teacher was not judged: {record.not_measured['accuracy']}"
     return done
+
+
+def _overlap(plan: RunPlan, artifact: Artifact, dataset: Dataset, screen: Screen) -> tuple[CalibrationOverlap, ...]:
+    def on_image(done: int, total: int) -> None:
+        screen.preparing("looking for the calibration's images (once)", done, total)
+
+    return find_calibration_overlap(artifact.calibration or (), dataset, plan.datasets_dir / PIXELS_FOLDER, on_image)
 
 
 def _warn_of_unreadable(plan: RunPlan, record: Record, dataset: Dataset, screen: Screen) -> None:

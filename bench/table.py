@@ -8,12 +8,13 @@ from dataclasses import dataclass, replace
 
 from bench.copydays import STRONG
 from bench.latency import percentile, validity_flags
-from bench.records import BASELINE_TARGET, PASSES, TEACHER_TARGET, Record
+from bench.records import BASELINE_TARGET, PASSES, TEACHER_TARGET, Accuracy, Record
 from bench.setting import Setting
 from bench.stability import ignores_colour
 from export.mil import BLIND_TO
 
 NOT_MEASURED = "not measured"
+NUM_OVERLAPS_NAMED = 3  # in a note; the record has all of them
 BLIND = (
     "THE CANARY FAILED: swapping red and blue moves its descriptors no more than the mildest harmless edit. It ignores "
     "colour, or its input is read wrongly, and nothing here could tell RGB from BGR; do not ship it before you know why"
@@ -170,11 +171,21 @@ def _notes(record: Record) -> tuple[str, ...]:
         notes.append("made from another student than the baseline: retention compares different weights")
     if record.stability and ignores_colour(record.stability):
         notes.append(BLIND)
+    if record.accuracy and record.accuracy.calibration_overlap:
+        notes.append(describe_overlap(record.accuracy))
     if record.accuracy and record.accuracy.num_skipped:
         notes.append(f"{record.accuracy.num_skipped} images of the dataset could not be read")
     if record.accuracy and record.accuracy.copydays and STRONG in record.accuracy.copydays.mean_ap:
         notes.append(f"Copydays: mAP of {STRONG} {record.accuracy.copydays.mean_ap[STRONG]:.3f}")
     return tuple(notes)
+
+
+def describe_overlap(accuracy: Accuracy) -> str:
+    """What is wrong with the figures of an artifact whose calibration images are judged as well."""
+    found = accuracy.calibration_overlap
+    named = ", ".join(f"{one.image} = {one.other} ({one.how})" for one in found[:NUM_OVERLAPS_NAMED])
+    more = f" and {len(found) - NUM_OVERLAPS_NAMED} more" if len(found) > NUM_OVERLAPS_NAMED else ""
+    return f"CALIBRATED ON IMAGES OF THIS TEST, which flatters it: {named}{more}; calibrate on others and export again"
 
 
 @dataclass(frozen=True)

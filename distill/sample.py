@@ -54,6 +54,7 @@ class SamplePhoto:
 
     name: str
     image: Image.Image
+    path: Path
 
 
 def judged_photos() -> list[SamplePhoto]:
@@ -82,7 +83,7 @@ def _read_photo(file_name: str) -> SamplePhoto:
         raise OutsideError(f"the sample photographs come with {package}, which is not installed: pip install {package}")
     path = Path(next(iter(found.submodule_search_locations))) / folder / file_name
     try:
-        return SamplePhoto(path.stem, read_rgb(path))
+        return SamplePhoto(path.stem, read_rgb(path), path)
     except UnreadableImageError as error:
         raise OutsideError(
             f"the sample needs {file_name} of {package}, which did not open ({error}): "

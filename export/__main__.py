@@ -20,6 +20,8 @@ EXAMPLES = """Examples:
 
   python -m export --target tflite --precision int8 --calibration my-photos/ --student runs/best.safetensors
 
+  python -m export --target onnx --precision int8 --calibration my-photos/ --disjoint-from my-benchmark/
+
   python -m export --verify artifacts/bundles/efficientnet_lite0-onnx-int8
 """
 
@@ -49,6 +51,14 @@ def main(
         Path | None,
         typer.Option(help="Folder of photographs for INT8 ranges.", show_default="the embedded sample's"),
     ] = None,
+    disjoint_from: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Folder of a benchmark that must have none of the calibration's photographs, nor a copy; repeatable.",
+            metavar="BENCHMARK",
+            show_default="the embedded sample",
+        ),
+    ] = None,
     out: Annotated[Path, typer.Option(help="Folder for the bundles.")] = Path("artifacts/bundles"),
     overwrite: Annotated[bool, typer.Option(help="Replace bundles that are there already.")] = False,
     verify: Annotated[
@@ -63,7 +73,7 @@ def main(
 ) -> None:
     with one_line_errors():
         if verify:
-            if target or precision or calibration:
+            if target or precision or calibration or disjoint_from:
                 raise InputError("--verify checks bundles and takes no export options; leave those out")
             from export.verify import verify_bundles
 
@@ -71,7 +81,9 @@ def main(
             return
         from export.command import run_export
 
-        exit_code = run_export(target or [], student, precision or [], calibration, out, overwrite, as_json)
+        exit_code = run_export(
+            target or [], student, precision or [], calibration, out, overwrite, as_json, disjoint_from or []
+        )
     raise typer.Exit(exit_code)
 
 

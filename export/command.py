@@ -17,6 +17,7 @@ from distill.errors import InputError, unknown_name
 from export.manifest import Parity
 from export.pipeline import Outcome, bundle_name, export_bundles
 from export.quiet import terminal
+from export.structure import summary
 from export.targets import PRECISIONS, TARGETS, find_target
 
 _STYLES = {"ok": "green", "exported but failed its check": "yellow", "failed": "red"}
@@ -50,15 +51,17 @@ def run_export(
     out: Path,
     overwrite: bool,
     as_json: bool,
+    disjoint_from: Sequence[Path] = (),
 ) -> int:
     """Export and print; the exit code is 0 where every artifact is ok, 1 where one is not."""
     jobs = plan_jobs(targets, precisions)
-    if calibration_dir is not None and not any(precision == "int8" for _, precision in jobs):
-        raise InputError("--calibration is for int8, and no int8 was asked for; add --precision int8, or leave it out")
+    for option, given in (("--calibration", calibration_dir is not None), ("--disjoint-from", bool(disjoint_from))):
+        if given and not any(precision == "int8" for _, precision in jobs):
+            raise InputError(f"{option} is for int8, and no int8 was asked for; add --precision int8, or leave it out")
     checkpoint = open_student(student)
     with os.fdopen(terminal(), "w") as stream:
         console = Console(file=stream)
-        outcomes = _export_with_progress(checkpoint, jobs, calibration_dir, out, overwrite, console)
+        outcomes = _export_with_progress(checkpoint, jobs, calibration_dir, out, overwrite, console, disjoint_from)
     if as_json:
         print(json.dumps({"outcomes": [_plain(outcome) for outcome in outcomes]}))
     else:
@@ -73,6 +76,7 @@ def _export_with_progress(
     out: Path,
     overwrite: bool,
     console: Console,
+    disjoint_from: Sequence[Path],
 ) -> list[Outcome]:
     columns = (MofNCompleteColumn(), BarColumn(bar_width=20), TimeElapsedColumn(), TextColumn("{task.description}"))
     names = [bundle_name(checkpoint.card.student, *job) for job in jobs]
@@ -87,7 +91,7 @@ def _export_with_progress(
             else:
                 bar.update(task, description=what)
 
-        return export_bundles(checkpoint, jobs, calibration_dir, out, overwrite, progress)
+        return export_bundles(checkpoint, jobs, calibration_dir, out, overwrite, progress, disjoint_from)
 
 
 def print_outcomes(checkpoint: Checkpoint, outcomes: Sequence[Outcome], out: Path) -> None:
@@ -113,6 +117,12 @@ def print_outcomes(checkpoint: Checkpoint, outcomes: Sequence[Outcome], out: Pat
             console.print(
                 f"{outcome.target} {outcome.precision}: {_why(outcome)}", markup=False, highlight=False, soft_wrap=True
             )
+    read = [outcome for outcome in outcomes if outcome.structure]
+    if read:
+        console.print("\nTaken by a phone's backends, in how many partitions; each model card says what is left:")
+    for outcome in read:
+        line = f"  {outcome.target} {outcome.precision}: {summary(outcome.structure)}"
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
     made = next((outcome.bundle_dir for outcome in outcomes if outcome.bundle_dir), None)
     if made is not None:
         console.print("\nNext:", highlight=False)
@@ -142,4 +152,5 @@ def _plain(outcome: Outcome) -> dict[str, object]:
         **asdict(outcome),
         "bundle_dir": str(outcome.bundle_dir) if outcome.bundle_dir else None,
         "parity": outcome.parity.model_dump() if outcome.parity else None,
+        "structure": [check.model_dump() for check in outcome.structure],
     }

@@ -6,7 +6,9 @@ from typing import Literal
 
 import pydantic
 
-SCHEMA_VERSION = 2  # 1: first; 2: accuracy says its dataset's hash, its device and its runtime
+# 1: first; 2: accuracy says its dataset's hash, its device and its runtime; 3: calibration names its images, and what
+# they were compared with; structure.
+SCHEMA_VERSION = 3
 MANIFEST_NAME = "manifest.json"
 BUNDLE_KIND = "icd-mobile bundle"
 
@@ -53,12 +55,24 @@ class StudentInfo(_Strict):
     data: str
 
 
+class CalibrationImage(_Strict):
+    """An image that ranges were read from, and what recognises it: the hash of its bytes, and that of its look."""
+
+    name: str
+    sha256: str = pydantic.Field(pattern=r"^[0-9a-f]{64}$")
+    look: str = pydantic.Field(pattern=r"^[0-9a-f]{64}$")  # distill.perceptual_hash, in hexadecimal
+
+
 class CalibrationInfo(_Strict):
+    """The images that activation ranges were read from; `images` is None in a bundle of schema 2 or older."""
+
     source: str
     num_images: int
     num_views: int
     sha256: str
     skipped: tuple[str, ...]
+    images: tuple[CalibrationImage, ...] | None = None
+    disjoint_from: tuple[str, ...] = ()  # the benchmarks that share none of them, as far as was looked
 
 
 class Quantization(_Strict):
@@ -79,6 +93,30 @@ class Parity(_Strict):
     max_abs_difference: float | None
     bar_cosine_min: float
     passed: bool | None
+
+
+class StructureCheck(_Strict):
+    """How much of the graph one backend of a phone takes; `left` counts the rest, by kind of op or by reason.
+
+    The figures are None where `evidence` is "not measured".
+    """
+
+    backend: str
+    evidence: Evidence
+    source: str  # what counted, or why nothing did
+    num_ops: int | None = None
+    num_taken: int | None = None
+    num_partitions: int | None = None
+    left: dict[str, int] = {}
+
+    def line(self) -> str:
+        """The check in one line."""
+        if self.num_partitions is None:
+            return f"{self.backend}: {self.evidence} ({self.source})"
+        partitions = "1 partition" if self.num_partitions == 1 else f"{self.num_partitions} partitions"
+        left = ", ".join(f"{count} {kind}" for kind, count in self.left.items())
+        taken = f"{self.num_taken} of {self.num_ops} ops in {partitions}"
+        return f"{self.backend}: {taken}{f', left: {left}' if left else ''} ({self.evidence}, {self.source})"
 
 
 class Accuracy(_Strict):
@@ -121,6 +159,7 @@ class Manifest(_Strict):
     student: StudentInfo
     quantization: Quantization
     parity: Parity
+    structure: tuple[StructureCheck, ...] | None = None  # None in a bundle of schema 2 or older
     accuracy: Accuracy
     tools: dict[str, str]
     licence: str

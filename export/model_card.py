@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from export.manifest import Accuracy, Manifest, Parity
+from export.manifest import Accuracy, CalibrationInfo, Manifest, Parity, StructureCheck
 
 CARD_NAME = "README.md"
 
@@ -39,11 +39,7 @@ def model_card(manifest: Manifest) -> str:
         model=manifest.model_path, size=manifest.pixels.size_px, dim=student.descriptor_dim
     )
     calibration = manifest.quantization.calibration
-    calibrated = (
-        f"{calibration.num_views} views of {calibration.num_images} images ({calibration.source})"
-        if calibration
-        else "none needed"
-    )
+    calibrated = _calibrated(calibration) if calibration else "none needed"
     cosine = (
         f"least cosine {parity.cosine_min:.6f}, mean {parity.cosine_mean:.6f} "
         f"({parity.evidence}, {parity.reason}; bar {parity.bar_cosine_min})"
@@ -83,6 +79,7 @@ Check your app with `golden/`: each `NAME.source.png`, resized by your code, sho
 | kept in float | {manifest.quantization.float_parts} |
 | calibration | {calibrated} |
 | parity with the checkpoint | {cosine} |
+| taken by a phone's backends | {_structure(manifest.structure)} |
 | micro-AP, recall@P90, threshold@P90 | {_accuracy(manifest.accuracy)} |
 | licence | {manifest.licence} |
 
@@ -92,6 +89,17 @@ Parity says that the artifact computes what the checkpoint computes; micro-AP sa
 
 {_threshold(manifest.accuracy)}
 """
+
+
+def _calibrated(calibration: CalibrationInfo) -> str:
+    views = f"{calibration.num_views} views of {calibration.num_images} images ({calibration.source})"
+    return f"{views}, none of them in {' or '.join(calibration.disjoint_from)}" if calibration.disjoint_from else views
+
+
+def _structure(checks: tuple[StructureCheck, ...] | None) -> str:
+    if checks is None:
+        return "not measured (exported before this was looked at)"
+    return "; ".join(check.line() for check in checks) or "none: its runtime keeps the whole graph to itself"
 
 
 def _golden(parity: Parity) -> str:

@@ -20,6 +20,7 @@ from distill.errors import InputError, OutsideError
 from distill.preprocessing import RESIZE_FILTER
 from export.bundle import check_can_write, list_files, staged, write_manifest
 from export.calibration import CalibrationSet, calibration_set
+from export.disjoint import check_disjoint
 from export.golden import GOLDEN_DIR, Golden, make_golden, write_golden
 from export.manifest import (
     Accuracy,
@@ -28,12 +29,14 @@ from export.manifest import (
     Parity,
     PixelContract,
     Quantization,
+    StructureCheck,
     StudentInfo,
 )
 from export.model_card import CARD_NAME, model_card
 from export.parity import measure_parity, run_artifact
 from export.pixels import PixelStudent
 from export.quiet import interruptible, output_to
+from export.structure import check_structure
 from export.targets import TARGETS, Exported, ExportRequest, load_exporter
 
 if TYPE_CHECKING:
@@ -55,6 +58,7 @@ class Outcome:
     model_bytes: int | None
     parity: Parity | None
     seconds: float
+    structure: tuple[StructureCheck, ...] = ()
 
 
 class ExportPlan:
@@ -64,6 +68,7 @@ class ExportPlan:
         self.checkpoint = checkpoint
         self.student = PixelStudent(checkpoint)
         self.progress = progress
+        self.disjoint_from: tuple[str, ...] = ()  # the benchmarks that calibration was found to share no image with
         self._calibration_dir = calibration_dir
 
     @cached_property
@@ -95,12 +100,13 @@ def export_bundles(
     out: Path,
     overwrite: bool,
     progress: Progress,
+    disjoint_from: Sequence[Path] = (),
 ) -> list[Outcome]:
     """Export each (target, precision) into `out`; one that fails does not stop the others.
 
     Raises:
-        InputError: an output folder that exists or cannot be written, or calibration images that cannot be read:
-            said before any work is done.
+        InputError: an output folder that exists or cannot be written, calibration images that cannot be read, or that
+            one of `disjoint_from`, folders of benchmarks, has as well: said before any work is done.
     """
     names = {job: bundle_name(checkpoint.card.student, *job) for job in jobs}
     for name in names.values():
@@ -111,6 +117,11 @@ def export_bundles(
         if skipped:
             images = "image" if len(skipped) == 1 else "images"
             progress("", f"calibration: {len(skipped)} unreadable {images} skipped: {', '.join(skipped)}")
+
+        def on_image(benchmark: str, done: int, total: int) -> None:
+            progress("", f"comparing the calibration with {benchmark}: image {done} of {total}")
+
+        plan.disjoint_from = check_disjoint(plan.calibration.images, disjoint_from, out, on_image)
     return [_export_one(plan, target, precision, out / name) for (target, precision), name in names.items()]
 
 
@@ -144,6 +155,7 @@ def _export_one(plan: ExportPlan, target: str, precision: str, bundle_dir: Path)
         manifest.model_bytes,
         manifest.parity,
         time.monotonic() - start,
+        manifest.structure or (),
     )
 
 
@@ -179,6 +191,7 @@ def _fill_bundle(plan: ExportPlan, target_name: str, precision: str, name: str, 
     write_golden(golden, folder / GOLDEN_DIR, descriptors, parity.evidence)
     plan.progress(name, "writing the bundle")
     manifest = _manifest(plan, target_name, precision, name, exported, parity, folder)
+    manifest = manifest.model_copy(update={"structure": check_structure(target_name, model_path)})
     (folder / CARD_NAME).write_text(model_card(manifest))
     manifest = manifest.model_copy(update={"files": list_files(folder)})
     write_manifest(folder, manifest)
@@ -214,6 +227,8 @@ def _manifest(
             num_views=len(used.views),
             sha256=used.sha256,
             skipped=used.skipped,
+            images=used.images,
+            disjoint_from=plan.disjoint_from,
         )
     model_name = TARGETS[target].model_name
     model_path = folder / model_name  # a file, or Core ML's folder

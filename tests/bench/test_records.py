@@ -53,8 +53,8 @@ def test_unknown_key_is_refused_by_name(new_record: NewRecord, tmp_path: Path, w
 
 def test_newer_schema_asks_for_an_update(new_record: NewRecord, tmp_path: Path) -> None:
     path = write_record(new_record(), tmp_path)
-    path.write_text(json.dumps({**json.loads(path.read_text()), "schema_version": 3, "new_part": {}}))
-    with pytest.raises(InputError, match="has schema 3, this version reads up to 2; update icd-mobile"):
+    path.write_text(json.dumps({**json.loads(path.read_text()), "schema_version": 4, "new_part": {}}))
+    with pytest.raises(InputError, match="has schema 4, this version reads up to 3; update icd-mobile"):
         read_record(path)
 
 

@@ -28,6 +28,7 @@ from bench.stability import EDITS
 from bench.table import COLUMNS, columns_of, make_row, make_rows
 from bench.words import describe_worst
 from distill.errors import InputError
+from export.manifest import StructureCheck
 
 NewRecord = Callable[..., Record]
 NOTHING = dict.fromkeys(PASSES)
@@ -128,6 +129,20 @@ def test_artifact_that_ignores_colour_is_flagged_everywhere_and_not_recommended(
     for text in (render_markdown(records), render_page(records, None)):
         assert "THE CANARY FAILED: swapping red and blue" in text
         assert text.count("FAILED: ignores colour") == 1
+
+
+def test_what_a_phone_s_backends_take_has_a_line_each_and_no_table_where_nothing_was_read(
+    new_record: NewRecord,
+) -> None:
+    facts = {"num_ops": 74, "num_taken": 73, "num_partitions": 2, "left": {"POW": 1}}
+    check = StructureCheck(backend="XNNPACK", evidence="measured", source="a tool", **facts)
+    lost = StructureCheck(backend="onnx", evidence="not measured", source="gone")
+    records = [new_record(info={"structure": (check, lost)})]
+    for text in (render_markdown(records), render_page(records, None)):
+        assert "Taken by a phone" in text
+    assert "| onnx fp32 | XNNPACK | 73 of 74 | 2 | 1 POW | measured: a tool |" in render_markdown(records)
+    assert "| onnx fp32 | onnx | not measured | not measured | none | not measured: gone |" in render_markdown(records)
+    assert "Taken by a phone" not in render_markdown([new_record()])
 
 
 def test_row_from_another_computer_or_dataset_says_so_and_is_not_recommended(new_record: NewRecord) -> None:

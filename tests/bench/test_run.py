@@ -23,7 +23,9 @@ from bench.screen import Screen
 from bench.thresholds import write_threshold
 from devices.base import open_device
 from distill.errors import GateError, InputError
-from export.bundle import check_files, read_manifest
+from export.bundle import check_files, read_manifest, write_manifest
+from export.calibration_images import read_image
+from export.manifest import CalibrationImage, CalibrationInfo
 
 NewBundle = Callable[..., Path]
 
@@ -277,3 +279,20 @@ def test_teacher_that_the_students_name_and_that_is_not_here_is_said_and_not_fat
     assert record.accuracy.not_measured["teacher"] == "its weights are not here"
     with pytest.raises(InputError, match="its weights are not here"):
         run_bench(replace(plan, teacher="big"), Screen())
+
+
+def _as_int8(bundle: Path, images: tuple[CalibrationImage, ...]) -> None:
+    info = CalibrationInfo(source="photos", num_images=2, num_views=4, sha256="a" * 64, skipped=(), images=images)
+    manifest = read_manifest(bundle)
+    quantization = manifest.quantization.model_copy(update={"calibration": info})
+    write_manifest(bundle, manifest.model_copy(update={"precision": "int8", "quantization": quantization}))
+
+
+def test_a_bundle_calibrated_on_an_image_of_the_test_has_it_in_its_record(
+    plan: RunPlan, new_bundle: NewBundle, dataset_dir: Path
+) -> None:
+    bundle, reference = new_bundle("a"), dataset_dir / "references" / "r4.png"
+    _as_int8(bundle, (read_image("mine.png", reference.read_bytes()).info,))
+    ((record, _),) = run_bench(replace(plan, bundles=[bundle]), Screen()).records
+    assert record.accuracy is not None
+    assert [one.other for one in record.accuracy.calibration_overlap] == ["references/r4.png"]

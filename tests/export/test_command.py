@@ -14,6 +14,8 @@ import pytest
 from PIL import Image
 
 from distill.errors import InputError
+from distill.sample import procedural_picture
+from export import command
 from export.command import plan_jobs
 from export.targets import TARGETS
 
@@ -136,6 +138,23 @@ def test_a_corrupt_calibration_image_is_skipped_counted_and_named(
     assert (calibration["num_images"], calibration["skipped"]) == (3, ["broken.png"])
 
 
+def test_a_calibration_set_that_shares_a_photograph_with_a_benchmark_is_refused_with_the_pair(
+    run_export, tmp_path: Path, tiny_checkpoint: Path
+) -> None:
+    folder, benchmark = tmp_path / "photos", tmp_path / "benchmark"
+    folder.mkdir()
+    benchmark.mkdir()
+    for seed in range(3):
+        procedural_picture(seed, (96, 72)).save(folder / f"{seed}.png")
+    procedural_picture(0, (96, 72)).save(benchmark / "query.jpg", quality=60)
+    done = run_export(
+        "--target", "onnx", "--precision", "int8", "--student", tiny_checkpoint, "--calibration", folder,
+        "--disjoint-from", benchmark, "--out", tmp_path / "out",
+    )  # fmt: skip
+    assert "1 image is in both: 0.png = query.jpg (looks the same)" in one_line(done, 2)
+    assert not list((tmp_path / "out").glob("*"))
+
+
 def _start_slow_export(out: Path, checkpoint: Path) -> subprocess.Popen[str]:
     """An export that is surely still busy when its staging folder appears."""
     command = [sys.executable, "-m", "export", "--target", "tflite", "--precision", "fp32", "--overwrite"]
@@ -156,6 +175,8 @@ def test_calibration_without_an_int8_job_is_wrong_use(run_export, tmp_path: Path
         "--target", "onnx", "--precision", "fp32", "--student", tiny_checkpoint, "--calibration", tmp_path
     )
     assert "--calibration is for int8" in one_line(done, 2)
+    with pytest.raises(InputError, match="--disjoint-from is for int8"):
+        command.run_export(["onnx"], str(tiny_checkpoint), ["fp32"], None, tmp_path, False, False, [tmp_path])
 
 
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGKILL])

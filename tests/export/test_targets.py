@@ -43,6 +43,10 @@ def assert_contract(outcome: Outcome, checkpoint: Checkpoint) -> None:
         "icd_mobile.weights_sha256": checkpoint.weights_sha256,
         "icd_mobile.precision": outcome.precision,
     }
+    assert manifest.structure is not None
+    assert bool(manifest.structure) == (outcome.target != "torchscript")
+    for check in manifest.structure:
+        assert check.num_ops, check.line()  # a backend takes none of some graphs, but each was read
     parity = manifest.parity
     assert parity.evidence == ("reference" if why_no_runtime(outcome.target) else "measured")
     assert parity.cosine_min is not None

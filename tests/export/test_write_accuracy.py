@@ -11,7 +11,7 @@ import pytest
 from distill.errors import GateError, InputError
 from export import write_accuracy as module
 from export.bundle import check_files, read_manifest
-from export.manifest import Accuracy
+from export.manifest import SCHEMA_VERSION, Accuracy
 from export.verify import verify_bundle
 from export.write_accuracy import check_can_rewrite, write_accuracy
 
@@ -71,7 +71,7 @@ def test_an_older_manifest_is_read_and_becomes_a_newer_one(bundle: Path) -> None
     assert read_manifest(bundle).schema_version == 1
     (bundle / "manifest.json.sha256").write_text(_sha256_line(path))
     write_accuracy(bundle, MEASURED)
-    assert read_manifest(bundle).schema_version == 2
+    assert read_manifest(bundle).schema_version == SCHEMA_VERSION
     check_files(bundle, read_manifest(bundle))
 
 
