@@ -207,7 +207,7 @@ def _print_result(result: RunResult) -> None:
         console.print(line, markup=False, soft_wrap=True)
     console.print(f"\nRecommended: {recommend(records).sentence}", markup=False)
     for choice in choose_precisions(records):
-        console.print(f"  {choice.sentence}", markup=False, soft_wrap=True)
+        console.print(f"  {choice.sentence}", markup=False)
 
 
 def _cell(column: Column, row: Row) -> str:

@@ -21,14 +21,13 @@ from bench.pixel_files import dataset_source
 from bench.records import Accuracy
 from devices.base import Device
 from distill.checkpoint import Checkpoint
-from distill.errors import GateError, InputError, OutsideError
+from distill.errors import GateError, InputError
 from distill.perceptual_hash import looks_the_same
 from distill.preprocessing import UnreadableImageError, list_images
 from export.calibration_images import MAX_IMAGES, ReadImage, is_blank, look_bits, read_image
 from export.disjoint import check_apart
 from export.manifest import CalibrationImage, Evidence
 from export.pipeline import export_bundles
-from export.runtimes import why_no_runtime
 
 NUM_HALVES = 2
 MIN_IMAGES = 2  # in each half, as for every calibration set
@@ -86,7 +85,7 @@ def calibration_spread(plan: SpreadPlan, device: Device, on_step: OnStep) -> Spr
     Raises:
         InputError: too few different photographs, or some that the dataset judges.
         GateError: an export that failed, or one whose artifact does not run.
-        OutsideError: the target's packages or runtime are missing.
+        OutsideError: the target's runtime is missing.
     """
     halves = split_photos(plan.calibration, on_step)
     _check_apart(plan, [photo for half in halves for photo in half], on_step)
@@ -162,14 +161,11 @@ def _export(plan: SpreadPlan, number: int, photos: Sequence[_Photo], on_step: On
         jobs = [(plan.target, "int8")]
         (outcome,) = export_bundles(plan.checkpoint, jobs, folder, plan.out / f"half-{number}", True, progress)
     if outcome.bundle_dir is None:
-        kind = OutsideError if "pip install" in outcome.reason else GateError
-        raise kind(f"half {number} was not exported to {plan.target}: {outcome.reason}")
+        raise GateError(f"half {number} was not exported to {plan.target}: {outcome.reason}")
     return outcome.bundle_dir
 
 
 def _judge(plan: SpreadPlan, device: Device, artifact: Artifact, on_step: OnStep) -> Accuracy:
-    if artifact.runtime_path is None:
-        raise OutsideError(f"{plan.target} artifacts are not run here: {why_no_runtime(plan.target)}")
     half = artifact.bundle_dir.parent.name if artifact.bundle_dir else ""
     on_step(f"{half}: loading the model")
     remote.push_artifact(device, artifact)

@@ -63,15 +63,6 @@ def calibration_spread(
 
         find_target(target)
         datasets_dir = Path("artifacts/datasets")
-        place = build_sample(datasets_dir) if dataset == SAMPLE else dataset_place(dataset, datasets_dir)
-        plan = SpreadPlan(
-            checkpoint=open_student(student),
-            target=target,
-            calibration=calibration,
-            dataset=read_dataset(place),
-            embedding=EmbedPlan(descriptors, datasets_dir / PIXELS_FOLDER, threads),
-            out=out,
-        )
         columns = (SpinnerColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
         with (
             os.fdopen(terminal(), "w") as stream,  # what converters print to standard error is kept from it
@@ -79,7 +70,23 @@ def calibration_spread(
             open_device("host") as host,
         ):
             task = bar.add_task("starting")
-            found = measure(plan, host, lambda what: bar.update(task, description=what))
+
+            def on_step(what: str) -> None:
+                bar.update(task, description=what)
+
+            def on_image(done: int, total: int) -> None:
+                on_step(f"making the sample (once): image {done} of {total}")
+
+            place = build_sample(datasets_dir, on_image) if dataset == SAMPLE else dataset_place(dataset, datasets_dir)
+            plan = SpreadPlan(
+                checkpoint=open_student(student),
+                target=target,
+                calibration=calibration,
+                dataset=read_dataset(place),
+                embedding=EmbedPlan(descriptors, datasets_dir / PIXELS_FOLDER, threads),
+                out=out,
+            )
+            found = measure(plan, host, on_step)
         if as_json:
             typer.echo(json.dumps(_plain(found)))
         else:

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bench.compatibility import Compatibility
-from bench.records import Accuracy, BaselineInfo, Record
+from bench.records import REFERENCE_TARGETS, Accuracy, BaselineInfo, Record
 from bench.stability import CANARY, EDITS, ignores_colour
 from bench.table import NOT_MEASURED, Row, number
+from export.manifest import StructureCheck
 
 NEVER = "never reached"
 
@@ -122,27 +123,30 @@ def _threshold(value: float | None) -> str:
 
 def structure_table(records: Sequence[Record], rows: Sequence[Row]) -> TextTable:
     """What a phone's backends would take of each graph, a line for each backend."""
-    lines = [
-        (
-            row.label,
-            check.backend,
-            NOT_MEASURED if check.num_ops is None else f"{check.num_taken} of {check.num_ops}",
-            NOT_MEASURED if check.num_partitions is None else str(check.num_partitions),
-            ", ".join(f"{count} {kind}" for kind, count in check.left.items()) or "none",
-            f"{check.evidence}: {check.source}",
-        )
-        for record, row in zip(records, rows, strict=True)
-        for check in record.artifact.structure or ()
-    ]
+    lines: list[tuple[str, ...]] = []
+    for record, row in zip(records, rows, strict=True):
+        checks = record.artifact.structure
+        if checks is None and record.artifact.target not in REFERENCE_TARGETS:
+            why = f"{NOT_MEASURED}: its bundle is older than this check; export it again"
+            lines.append((row.label, "any", why, *(NOT_MEASURED,) * 3))
+        lines += [_structure_line(row.label, check) for check in checks or ()]
     return TextTable(
         title="Taken by a phone's backends",
         intro="Read from each graph when it was exported, where no phone was at hand: every change between partitions "
         "costs a copy, and one partition with every op is best. It says nothing of time, and a phone's driver may take "
         "less.",
-        head=("artifact", "backend", "ops taken", "partitions", "left to slower kernels", "evidence"),
+        head=("artifact", "backend", "evidence", "left to slower kernels", "ops taken", "partitions"),
         rows=tuple(lines),
-        num_words=2,
+        num_words=4,
     )
+
+
+def _structure_line(label: str, check: StructureCheck) -> tuple[str, ...]:
+    evidence = f"{check.evidence}: {check.source}"
+    if check.num_partitions is None:
+        return (label, check.backend, evidence, *(NOT_MEASURED,) * 3)
+    left = ", ".join(f"{count} {kind}" for kind, count in check.left.items()) or "none"
+    return (label, check.backend, evidence, left, f"{check.num_taken} of {check.num_ops}", str(check.num_partitions))
 
 
 def stability_table(records: Sequence[Record], rows: Sequence[Row]) -> TextTable:

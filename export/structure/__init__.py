@@ -33,8 +33,10 @@ def check_structure(target: str, model_path: Path) -> tuple[StructureCheck, ...]
             importlib.import_module(module_name), function_name
         )
         return checker(model_path)
-    except (ImportError, AttributeError) as error:
-        return (StructureCheck(backend=target, evidence="not measured", source=f"its graph was not read ({error})"),)
+    except Exception as error:  # noqa: BLE001 (inner parts of four packages, which promise nothing of them)
+        first_line = (str(error).strip().splitlines() or [""])[0]
+        why = f"its graph was not read ({type(error).__name__}: {first_line[:160]})"
+        return (StructureCheck(backend=target, evidence="not measured", source=why),)
 
 
 def summary(checks: Sequence[StructureCheck]) -> str:

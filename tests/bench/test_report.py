@@ -15,7 +15,7 @@ import pytest
 from bench.axes import Axis, time_axis
 from bench.compatibility import Cell, Compatibility, Member, write_compatibility
 from bench.datasets import read_dataset
-from bench.details import compatibility_table
+from bench.details import compatibility_table, structure_table
 from bench.examples import read_examples, write_examples
 from bench.heatmap import micro_ap_heatmap
 from bench.page import render_page
@@ -131,18 +131,25 @@ def test_artifact_that_ignores_colour_is_flagged_everywhere_and_not_recommended(
         assert text.count("FAILED: ignores colour") == 1
 
 
-def test_what_a_phone_s_backends_take_has_a_line_each_and_no_table_where_nothing_was_read(
-    new_record: NewRecord,
-) -> None:
+def test_what_a_phone_s_backends_take_has_a_line_each(new_record: NewRecord) -> None:
     facts = {"num_ops": 74, "num_taken": 73, "num_partitions": 2, "left": {"POW": 1}}
     check = StructureCheck(backend="XNNPACK", evidence="measured", source="a tool", **facts)
     lost = StructureCheck(backend="onnx", evidence="not measured", source="gone")
-    records = [new_record(info={"structure": (check, lost)})]
+    records = [new_record(info={"structure": (check, lost)}), new_record()]
+    assert structure_table(records, make_rows(records, common_setting(records))).rows == (
+        ("onnx fp32", "XNNPACK", "measured: a tool", "1 POW", "73 of 74", "2"),
+        ("onnx fp32", "onnx", "not measured: gone", *("not measured",) * 3),
+        (
+            "onnx fp32 (2)",
+            "any",
+            "not measured: its bundle is older than this check; export it again",
+            *("not measured",) * 3,
+        ),
+    )
     for text in (render_markdown(records), render_page(records, None)):
         assert "Taken by a phone" in text
-    assert "| onnx fp32 | XNNPACK | 73 of 74 | 2 | 1 POW | measured: a tool |" in render_markdown(records)
-    assert "| onnx fp32 | onnx | not measured | not measured | none | not measured: gone |" in render_markdown(records)
-    assert "Taken by a phone" not in render_markdown([new_record()])
+    only_baseline = [baseline(new_record)]
+    assert "Taken by a phone" not in render_markdown(only_baseline) + render_page(only_baseline, None)
 
 
 def test_row_from_another_computer_or_dataset_says_so_and_is_not_recommended(new_record: NewRecord) -> None:

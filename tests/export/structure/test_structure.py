@@ -27,7 +27,16 @@ def test_a_checker_that_cannot_be_had_costs_the_check_alone(monkeypatch: pytest.
     monkeypatch.setitem(structure.CHECKERS, "onnx", "export.structure.gone:check")
     (check,) = check_structure("onnx", Path("absent"))
     assert check.evidence == "not measured"
-    assert check.line() == "onnx: not measured (its graph was not read (No module named 'export.structure.gone'))"
+    assert check.line() == (
+        "onnx: not measured (its graph was not read (ModuleNotFoundError: No module named 'export.structure.gone'))"
+    )
+
+
+def test_a_graph_that_cannot_be_read_costs_the_check_alone(tmp_path: Path) -> None:
+    (tmp_path / "model.mlpackage").mkdir()
+    (check,) = check_structure("coreml", tmp_path / "model.mlpackage")
+    assert (check.evidence, check.num_ops) == ("not measured", None)
+    assert "it has no Manifest.json" in check.source
 
 
 def test_a_check_is_one_line() -> None:
