@@ -12,7 +12,7 @@ import coremltools as ct
 import numpy as np
 import torch
 
-from export.quantized_trunk import RECIPE
+from export.quantization.graph import RECIPE
 from export.targets import EXACT, Exported, ExportRequest, descriptor_output, pixel_input
 
 _MATMULS = frozenset({"conv", "linear", "matmul"})

@@ -9,7 +9,7 @@ from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPar
 from executorch.exir import to_edge_transform_and_lower
 
 from export.pixels import HalfTrunk
-from export.quantized_trunk import RECIPE
+from export.quantization.graph import RECIPE
 from export.targets import EXACT, FLOAT_ENDS, Exported, ExportRequest, descriptor_output, pixel_input
 
 METADATA_METHOD = "icd_mobile"

@@ -81,7 +81,7 @@ class ExportPlan:
 
     @cached_property
     def quantized_trunk(self) -> GraphModule:
-        from export.quantized_trunk import quantize_trunk
+        from export.quantization.graph import quantize_trunk
 
         def on_view(done: int, num_views: int) -> None:
             self.progress("", f"observing calibration view {done} of {num_views}")

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from export.pixels import PixelStudent
-from export.quantized_trunk import RECIPE
+from export.quantization.graph import RECIPE
 from export.targets import EXACT, FLOAT_ENDS, Exported, ExportRequest, descriptor_output, pixel_input
 
 METADATA_FILE = "icd_mobile.json"

@@ -18,7 +18,7 @@ from export.mil import evaluate
 from export.mil.package import read_package
 from export.mil.session import load
 from export.pixels import PixelStudent, to_batch
-from export.quantized_trunk import quantize_trunk
+from export.quantization.graph import quantize_trunk
 from export.targets import TARGETS, ExportRequest, load_exporter
 
 

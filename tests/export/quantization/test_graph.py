@@ -11,7 +11,7 @@ import torch
 from distill.checkpoint import load_checkpoint
 from export.calibration import calibration_set
 from export.pixels import PixelStudent, to_batch
-from export.quantized_trunk import CLAMPS, quantize_trunk
+from export.quantization.graph import CLAMPS, quantize_trunk
 from export.torchscript_int8 import lower_to_int8_kernels
 
 QUANTIZE = torch.ops.quantized_decomposed.quantize_per_tensor.default
