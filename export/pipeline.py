@@ -35,6 +35,7 @@ from export.manifest import (
 from export.model_card import CARD_NAME, model_card
 from export.parity import measure_parity, run_artifact
 from export.pixels import PixelStudent
+from export.quantization.plan import QuantizationPlan
 from export.quiet import interruptible, output_to
 from export.structure import check_structure
 from export.targets import TARGETS, Exported, ExportRequest, load_exporter
@@ -69,6 +70,7 @@ class ExportPlan:
         self.student = PixelStudent(checkpoint)
         self.progress = progress
         self.disjoint_from: tuple[str, ...] = ()  # the benchmarks that calibration was found to share no image with
+        self.quantization = QuantizationPlan()
         self._calibration_dir = calibration_dir
 
     @cached_property
@@ -86,7 +88,7 @@ class ExportPlan:
         def on_view(done: int, num_views: int) -> None:
             self.progress("", f"observing calibration view {done} of {num_views}")
 
-        return quantize_trunk(self.student, self.calibration, on_view)
+        return quantize_trunk(self.student, self.calibration, self.quantization, on_view)
 
 
 def bundle_name(student: str, target: str, precision: str) -> str:
@@ -173,6 +175,7 @@ def _fill_bundle(plan: ExportPlan, target_name: str, precision: str, name: str, 
         card=card,
         precision=precision,
         calibration=lambda: plan.calibration,
+        plan=plan.quantization,
         quantized_trunk=lambda: plan.quantized_trunk,
         metadata=_metadata(plan.checkpoint, target_name, precision),
         model_path=model_path,

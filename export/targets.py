@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from distill.errors import OutsideError, unknown_name
 from export.manifest import TensorInfo
+from export.quantization.plan import QuantizationPlan
 
 if TYPE_CHECKING:
     from torch.fx import GraphModule
@@ -23,12 +24,13 @@ PRECISIONS = ("fp32", "fp16", "int8")
 
 @dataclass(frozen=True)
 class ExportRequest:
-    """One artifact to make. Calibration and the quantised trunk are made when first asked for, then shared."""
+    """One artifact to make. Calibration and the quantised trunk (by `plan`) are made once, when first asked for."""
 
     student: PixelStudent
     card: StudentCard
     precision: str
     calibration: Callable[[], CalibrationSet]
+    plan: QuantizationPlan
     quantized_trunk: Callable[[], GraphModule]
     metadata: dict[str, str]
     model_path: Path

@@ -1,31 +1,41 @@
-"""The trunk as one statically quantised graph, which ExecuTorch, Core ML and TorchScript then lower each in its way.
+"""The trunk as one statically quantised graph, which every target that can lowers in its way.
 
 PT2E (torchao) with ExecuTorch's XNNPACK quantizer: int8 weights, symmetric, a scale per output channel; int8
-activations, affine, a scale per tensor, ranges by histogram over the calibration views. The trunk is quantised apart
-from what surrounds it, so the pixel normalisation before it and GeM, head and L2 after it stay in float32.
+activations, affine, a scale per tensor. The trunk is quantised apart from what surrounds it, so the pixel normalisation
+before it and GeM, head and L2 after it stay in float32.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import copy
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import torch
-from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
-    XNNPACKQuantizer,
-    get_symmetric_quantization_config,
-)
+from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import XNNPACKQuantizer
+from torch import Tensor, nn
 from torch.fx import GraphModule, Node
 from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 from torchao.quantization.pt2e.quantizer import QuantizationAnnotation
 
+from distill.preprocessing import Pixels
 from export.calibration import CalibrationSet
 from export.pixels import PixelStudent, to_batch
-
-RECIPE = "PT2E static W8A8: weights int8 per channel symmetric, activations int8 per tensor affine (histogram)"
+from export.quantization.bias_correction import corrected_biases
+from export.quantization.equalise import equalise
+from export.quantization.observer import int8_config, set_estimator
+from export.quantization.ops import CLAMPS, leave_in_float
+from export.quantization.parameters import replace_parameter
+from export.quantization.plan import QuantizationPlan
+from export.quantization.simulate import batch_size, in_float, rounding, simulate
 
 _aten = torch.ops.aten
-CLAMPS = frozenset({_aten.hardtanh.default, _aten.hardtanh_.default, _aten.relu.default, _aten.relu_.default})
 MATMULS = frozenset({_aten.conv2d.default, _aten.linear.default})
+
+MAX_CORRECTING_VIEWS = 32  # side by side in memory, in float and quantised
+
+Biases = dict[str, Tensor]
+OnView = Callable[[int, int], None]  # views done, number of all
 
 
 class TrunkQuantizer(XNNPACKQuantizer):
@@ -56,23 +66,71 @@ def _observe_after_clamp(clamp: Node) -> None:
     annotation.output_qspec = None
 
 
+@dataclass(frozen=True)
+class ObservedTrunk:
+    """A trunk's graph with an observer behind every tensor that may become int8, which has seen the calibration views.
+
+    `batches` are those views, normalised, (n, 3, S, S) each, n the largest that the graph takes.
+    """
+
+    graph: GraphModule
+    batches: tuple[Tensor, ...]
+
+    def corrected_biases(self, rounding_modules: Mapping[str, nn.Module], float_ops: tuple[str, ...]) -> Biases:
+        """What biases become where these ops stay in float, by the name of the parameter."""
+        simulated = simulate(self.graph, rounding_modules, float_ops)
+        num_batches = -(-MAX_CORRECTING_VIEWS // len(self.batches[0]))
+        step = -(-len(self.batches) // num_batches)
+        return corrected_biases(simulated, in_float(self.graph), self.batches[::step])
+
+
 def quantize_trunk(
-    student: PixelStudent, calibration: CalibrationSet, on_view: Callable[[int, int], None] = lambda _done, _all: None
+    student: PixelStudent,
+    calibration: CalibrationSet,
+    plan: QuantizationPlan,
+    on_view: OnView = lambda _done, _all: None,
 ) -> GraphModule:
-    """Normalised images (1, 3, S, S) -> trunk features, with quantize / dequantize pairs around every op.
+    """Normalised images (1, 3, S, S) -> trunk features, with quantize / dequantize pairs around every int8 op.
+
+    Raises:
+        ValueError: the plan leaves an op in float that the trunk does not have.
+    """
+    return to_int8(observe_trunk(student, calibration.views, plan.equalised, on_view), plan)
+
+
+def observe_trunk(
+    student: PixelStudent, views: Pixels, equalised: bool, on_view: OnView = lambda _done, _all: None
+) -> ObservedTrunk:
+    """Export the trunk and show it the views (N, S, S, 3). Nothing is shared with the student.
 
     `on_view` is called with the views observed so far and the number of all.
     """
-    quantizer = TrunkQuantizer().set_global(get_symmetric_quantization_config(is_per_channel=True))
-    batches = [student.normalize(to_batch(view)) for view in calibration.views]
-    exported = torch.export.export(student.trunk, (batches[0],)).module()
-    observed = prepare_pt2e(exported, quantizer)
+    images = torch.cat([student.normalize(to_batch(view)) for view in views])
+    exported = torch.export.export(copy.deepcopy(student.trunk), (images[:1],)).module()
+    quantizer = TrunkQuantizer().set_global(int8_config())
+    observed: GraphModule = without_guards(prepare_pt2e(exported, quantizer))
+    batches = images.split(batch_size(observed))
+    if equalised:
+        equalise(observed, batches)
+    num_done = 0
     with torch.inference_mode():
-        for index, batch in enumerate(batches):
+        for batch in batches:
             observed(batch)
-            on_view(index + 1, len(batches))
-    quantized: GraphModule = convert_pt2e(observed)
-    return without_guards(quantized)
+            num_done += len(batch)
+            on_view(num_done, len(images))
+    return ObservedTrunk(observed, batches)
+
+
+def to_int8(observed: ObservedTrunk, plan: QuantizationPlan) -> GraphModule:
+    """Integers and scales in place of the observers; `observed` stays as it is."""
+    own = copy.deepcopy(observed.graph)
+    if plan.bias_corrected:
+        modules = rounding(own, plan.estimator)
+        for name, bias in observed.corrected_biases(modules, plan.float_ops).items():
+            replace_parameter(own, name, bias)
+    set_estimator(own, plan.estimator)
+    quantized: GraphModule = convert_pt2e(leave_in_float(own, plan.float_ops))
+    return quantized
 
 
 def without_guards(graph_module: GraphModule) -> GraphModule:

@@ -19,6 +19,7 @@ from export.mil.package import read_package
 from export.mil.session import load
 from export.pixels import PixelStudent, to_batch
 from export.quantization.graph import quantize_trunk
+from export.quantization.plan import QuantizationPlan
 from export.targets import TARGETS, ExportRequest, load_exporter
 
 
@@ -90,7 +91,7 @@ def test_lite0_in_fp16_is_near_pytorch_and_not_the_same(tiny: Checkpoint, tmp_pa
 @pytest.fixture(scope="module")
 def quantized(tiny: Checkpoint) -> GraphModule:
     few = calibration_set(None, 64)
-    return quantize_trunk(PixelStudent(tiny), replace(few, views=few.views[::8]))
+    return quantize_trunk(PixelStudent(tiny), replace(few, views=few.views[::8]), QuantizationPlan())
 
 
 class _Recorded(Interpreter):
