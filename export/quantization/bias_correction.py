@@ -53,10 +53,10 @@ def corrected_biases(simulated: GraphModule, in_float: GraphModule, batches: Seq
             if bias is None or node.name not in is_int8:
                 continue
             shift = _mean_shift(expected, outputs, channel_axis=1 if node.target == _CONV2D else -1)
-            biases[bias] = (read_parameter(simulated, bias) + shift).clone()
+            biases[bias] = read_parameter(simulated, bias) + shift
             for stepper, output in zip(quantized, outputs, strict=True):
                 stepper.env[node] = output + (shift[:, None, None] if node.target == _CONV2D else shift)
-    return {name: values.detach().clone() for name, values in biases.items()}
+    return {name: values.clone() for name, values in biases.items()}
 
 
 def _bias(node: Node) -> str | None:

@@ -38,17 +38,18 @@ _RELUS = frozenset({_aten.relu.default, _aten.relu_.default})
 
 @dataclass(frozen=True)
 class Pair:
-    """Node names: `source` makes a tensor, observed as `between`, that only `readers` take."""
+    """Node names: `source` makes a tensor, observed as `between`, that only `readers` take along `channel_axis`."""
 
     source: str
     between: str
     readers: tuple[str, ...]
+    channel_axis: int  # maps are (N, C, H, W), tokens (..., C)
 
 
 def equalise(observed: GraphModule, batches: Sequence[Tensor]) -> tuple[Pair, ...]:
     """Change the parameters of a graph that has not observed yet; returns where."""
     pairs = tuple(_pairs(observed))
-    largest = _largest(in_float(observed), {pair.between for pair in pairs}, batches)
+    largest = _largest(in_float(observed), {pair.between: pair.channel_axis for pair in pairs}, batches)
     nodes = {node.name: node for node in observed.graph.nodes}
     for pair in pairs:
         readers = [nodes[name] for name in pair.readers]
@@ -80,7 +81,8 @@ def _pairs(graph_module: GraphModule) -> Iterator[Pair]:
             and (may_share or len(readers) == 1)
             and all(_reads_channels_of(reader, source) for reader in readers)
         ):
-            yield Pair(source.name, between.name, tuple(reader.name for reader in readers))
+            channel_axis = 1 if source.target == _CONV2D else -1
+            yield Pair(source.name, between.name, tuple(reader.name for reader in readers), channel_axis)
 
 
 def _affine(node: Node) -> tuple[str | None, str | None]:
@@ -108,15 +110,15 @@ def _is_depthwise(conv2d: Node) -> bool:
     return bool(in_channels > 1 and out_channels == in_channels)
 
 
-def _largest(graph_module: GraphModule, names: set[str], batches: Sequence[Tensor]) -> dict[str, Tensor]:
-    """The largest magnitude of each channel (C,) that these nodes give."""
+def _largest(graph_module: GraphModule, axes: dict[str, int], batches: Sequence[Tensor]) -> dict[str, Tensor]:
+    """The largest magnitude of each channel (C,) that these nodes give; `axes` says which axis is the channels'."""
     largest: dict[str, Tensor] = {}
 
     class Watch(Interpreter):
         def run_node(self, n: Node) -> Any:
             result = super().run_node(n)
-            if n.name in names:
-                seen = _of_channels(result.abs(), _channel_axis(n))
+            if n.name in axes:
+                seen = _of_channels(result.abs(), axes[n.name])
                 largest[n.name] = torch.maximum(largest[n.name], seen) if n.name in largest else seen
             return result
 
@@ -124,11 +126,6 @@ def _largest(graph_module: GraphModule, names: set[str], batches: Sequence[Tenso
         for batch in batches:
             Watch(graph_module).run(batch)
     return {name: values.clone() for name, values in largest.items()}
-
-
-def _channel_axis(node: Node) -> int:
-    """Maps are (N, C, H, W), tokens (..., C)."""
-    return 1 if node.target == _CONV2D or (node.target in _RELUS and len(node.meta["val"].shape) == 4) else -1
 
 
 def _of_channels(magnitudes: Tensor, axis: int) -> Tensor:

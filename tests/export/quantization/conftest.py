@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 from distill.checkpoint import load_checkpoint
+from distill.pooling import GeM, L2Normalize
 from export.pixels import PixelStudent
 
 
@@ -67,11 +69,36 @@ def views() -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (8, 32, 32, 3), dtype=np.uint8)
 
 
+def _student(checkpoint: Path, trunk: nn.Module, num_channels: int) -> PixelStudent:
+    student = PixelStudent(load_checkpoint(checkpoint)).with_trunk(with_random_weights(trunk))
+    torch.manual_seed(0)
+    student.tail = nn.Sequential(GeM(), nn.Linear(num_channels, 64), L2Normalize(64)).requires_grad_(False)
+    return student
+
+
 @pytest.fixture(scope="session")
 def convnet(tiny_checkpoint: Path) -> PixelStudent:
-    return PixelStudent(load_checkpoint(tiny_checkpoint)).with_trunk(with_random_weights(TinyTrunk()))
+    return _student(tiny_checkpoint, TinyTrunk(), 8)
 
 
 @pytest.fixture(scope="session")
 def transformer(tiny_checkpoint: Path) -> PixelStudent:
-    return PixelStudent(load_checkpoint(tiny_checkpoint)).with_trunk(with_random_weights(TinyTransformer()))
+    return _student(tiny_checkpoint, TinyTransformer(), 4)
+
+
+@pytest.fixture(scope="session")
+def benchmark_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six references, brighter copies of the first three and one other picture as queries, one for training."""
+    folder = tmp_path_factory.mktemp("data") / "tiny-benchmark"
+    rng = np.random.default_rng(1)
+    pictures = [Image.fromarray(rng.integers(0, 200, (32, 32, 3), dtype=np.uint8)) for _ in range(8)]
+    for part in ("references", "queries", "training"):
+        (folder / part).mkdir(parents=True)
+    for index, picture in enumerate(pictures[:6]):
+        picture.save(folder / "references" / f"r{index}.png")
+    for index, picture in enumerate([*pictures[:3], pictures[6]]):
+        picture.point(lambda value: value + 20).save(folder / "queries" / f"q{index}.png")
+    pictures[7].save(folder / "training" / "t0.png")
+    rows = ["query_id,reference_id", "q0,r0", "q1,r1", "q2,r2", "q3,"]
+    (folder / "ground_truth.csv").write_text("\n".join(rows) + "\n")
+    return folder
