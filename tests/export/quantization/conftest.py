@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from distill.checkpoint import load_checkpoint
 from distill.pooling import GeM, L2Normalize
 from export.pixels import PixelStudent
+from export.quantization.graph import ObservedTrunk, observe_trunk
 
 
 class TinyTrunk(nn.Module):
@@ -84,6 +85,21 @@ def convnet(tiny_checkpoint: Path) -> PixelStudent:
 @pytest.fixture(scope="session")
 def transformer(tiny_checkpoint: Path) -> PixelStudent:
     return _student(tiny_checkpoint, TinyTransformer(), 4)
+
+
+@pytest.fixture(scope="session")
+def observed(convnet: PixelStudent, views: np.ndarray) -> ObservedTrunk:
+    return observe_trunk(convnet, views, equalised=False)
+
+
+@pytest.fixture(scope="session")
+def equalised(convnet: PixelStudent, views: np.ndarray) -> ObservedTrunk:
+    return observe_trunk(convnet, views, equalised=True)
+
+
+@pytest.fixture(scope="session")
+def equalised_transformer(transformer: PixelStudent, views: np.ndarray) -> ObservedTrunk:
+    return observe_trunk(transformer, views, equalised=True)
 
 
 @pytest.fixture(scope="session")

@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor
+from torch import Tensor, nn
 
 from distill.errors import InputError
 from export.pixels import PixelStudent
-from export.quantization.graph import ObservedTrunk, observe_trunk, to_int8
+from export.quantization.equalise import equalise
+from export.quantization.graph import ObservedTrunk, to_int8, without_guards
 from export.quantization.ops import int8_ops, leave_in_float
 from export.quantization.plan import ESTIMATORS, QuantizationPlan
 from export.quantization.simulate import batch_size, in_float, rounding, simulate
 
 CONVNET_OPS = ("conv2d", "conv2d_1", "conv2d_2", "add", "conv2d_3", "conv2d_4")
 QUANTIZED = torch.ops.quantized_decomposed
-
-
-@pytest.fixture(scope="module")
-def observed(convnet: PixelStudent, views: np.ndarray) -> ObservedTrunk:
-    return observe_trunk(convnet, views, equalised=False)
 
 
 def _targets(graph_module: torch.fx.GraphModule) -> list[object]:
@@ -101,35 +96,49 @@ def test_what_is_simulated_is_what_is_converted(
     torch.testing.assert_close(_simulated(observed, plan), _converted(observed, plan), rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("kind", ["convnet", "transformer"])
-def test_equalisation_changes_nothing_in_float(kind: str, views: np.ndarray, request: pytest.FixtureRequest) -> None:
-    student: PixelStudent = request.getfixturevalue(kind)
-    before = {name: values.clone() for name, values in student.trunk.state_dict().items()}
-    plain, equalised = (observe_trunk(student, views, equalised) for equalised in (False, True))
+def test_equalisation_changes_nothing_in_float(
+    convnet: PixelStudent, equalised: ObservedTrunk, transformer: PixelStudent, equalised_transformer: ObservedTrunk
+) -> None:
     with torch.inference_mode():
-        for batch in plain.batches:
-            torch.testing.assert_close(in_float(equalised.graph)(batch), student.trunk(batch), rtol=1e-4, atol=1e-4)
-    for name, values in student.trunk.state_dict().items():
-        torch.testing.assert_close(values, before[name], rtol=0, atol=0)
+        for student, other in ((convnet, equalised), (transformer, equalised_transformer)):
+            for batch in other.batches:
+                torch.testing.assert_close(in_float(other.graph)(batch), student.trunk(batch), rtol=1e-4, atol=1e-4)
 
 
 def test_equalisation_moves_scales_from_a_layer_norm_into_the_linear_behind_it(
-    transformer: PixelStudent, views: np.ndarray
+    transformer: PixelStudent, equalised_transformer: ObservedTrunk
 ) -> None:
-    equalised = observe_trunk(transformer, views, equalised=True)
-    scales = transformer.trunk.norm.weight / equalised.graph.norm.weight
+    """And leaves the student as it was: its own weights are what is compared with."""
+    graph, trunk = equalised_transformer.graph, transformer.trunk
+    scales = trunk.norm.weight / graph.norm.weight
     assert scales.std() > 0.1
-    torch.testing.assert_close(equalised.graph.inner.weight, transformer.trunk.inner.weight * scales)
-    torch.testing.assert_close(equalised.graph.outer.weight, transformer.trunk.outer.weight)  # GELU stands between
+    torch.testing.assert_close(graph.norm.bias, trunk.norm.bias / scales)
+    torch.testing.assert_close(graph.inner.weight, trunk.inner.weight * scales)
+    torch.testing.assert_close(graph.outer.weight, trunk.outer.weight)  # GELU stands between
 
 
-def test_equalisation_does_not_cross_a_relu6(convnet: PixelStudent, views: np.ndarray) -> None:
+def test_equalisation_does_not_cross_a_relu6(convnet: PixelStudent, equalised: ObservedTrunk) -> None:
     """stem -> ReLU has two readers, depthwise -> ReLU6 -> project is not scale-free, expand -> SiLU neither."""
-    equalised = observe_trunk(convnet, views, equalised=True)
     for name in ("depthwise", "project", "expand", "last"):
         torch.testing.assert_close(
             equalised.graph.get_submodule(name).weight, convnet.trunk.get_submodule(name).weight, rtol=0, atol=0
         )
+
+
+def test_equalisation_crosses_a_relu_into_the_one_convolution_behind_it() -> None:
+    """Equation 4 of SmoothQuant by hand: channels that reach 4 and 1, read with weights up to 1: divided by 2 and 1."""
+    chain = nn.Sequential(nn.Conv2d(3, 2, 1), nn.ReLU(), nn.Conv2d(2, 2, 1)).eval().requires_grad_(False)
+    chain[0].weight.zero_()
+    chain[0].bias.copy_(torch.tensor([4.0, 1.0]))
+    chain[2].weight.fill_(1.0)
+    image = torch.zeros(1, 3, 4, 4)
+    graph = torch.export.export(chain, (image,)).module()
+    expected = chain(image)
+    (pair,) = equalise(without_guards(graph), [image])
+    assert (pair.source, pair.between, pair.readers) == ("conv2d", "relu", ("conv2d_1",))
+    torch.testing.assert_close(graph.get_parameter("0.bias"), torch.tensor([2.0, 1.0]))
+    torch.testing.assert_close(graph.get_parameter("2.weight")[0, :, 0, 0], torch.tensor([2.0, 1.0]))
+    torch.testing.assert_close(graph(image), expected)
 
 
 def test_after_bias_correction_the_mean_of_every_output_channel_is_that_of_float(
@@ -145,7 +154,7 @@ def test_after_bias_correction_the_mean_of_every_output_channel_is_that_of_float
 
 
 def test_a_graph_that_names_its_batch_is_run_one_image_at_a_time(
-    observed: ObservedTrunk, transformer: PixelStudent, views: np.ndarray
+    observed: ObservedTrunk, equalised_transformer: ObservedTrunk
 ) -> None:
     assert batch_size(observed.graph) == 8
-    assert batch_size(observe_trunk(transformer, views[:1], equalised=False).graph) == 1
+    assert batch_size(equalised_transformer.graph) == 1

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from export.pixels import PixelStudent
-from export.quantization.graph import observe_trunk
+from export.quantization.graph import ObservedTrunk
 from export.quantization.macs import int8_share, macs
 from export.quantization.ops import int8_ops
 from export.quantization.sensitivity import sensitivities
@@ -16,11 +14,8 @@ from export.quantization.simulate import in_float, rounding, simulate
 
 
 @torch.inference_mode()
-def test_the_sensitivity_of_an_op_is_the_error_with_that_op_alone_in_int8(
-    convnet: PixelStudent, views: np.ndarray
-) -> None:
+def test_the_sensitivity_of_an_op_is_the_error_with_that_op_alone_in_int8(observed: ObservedTrunk) -> None:
     """The float run that is kept and gone on from gives what a whole run of that graph gives."""
-    observed = observe_trunk(convnet, views, equalised=False)
     modules = rounding(observed.graph, "minmax")
 
     def describe(features: torch.Tensor) -> torch.Tensor:
@@ -42,11 +37,11 @@ def test_the_sensitivity_of_an_op_is_the_error_with_that_op_alone_in_int8(
     assert max(found.values()) > 1e-5
 
 
-def test_macs_are_output_values_times_what_each_of_them_reads(convnet: PixelStudent, views: np.ndarray) -> None:
+def test_macs_are_output_values_times_what_each_of_them_reads(observed: ObservedTrunk) -> None:
     """A 32 x 32 image becomes 16 x 16 = 256 places of 8 channels. The stem's values read 3 x 3 x 3, the depthwise
     ones 3 x 3, the 1 x 1 convolutions 8; an addition multiplies nothing.
     """
-    counted = macs(observe_trunk(convnet, views[:1], equalised=False).graph)
+    counted = macs(observed.graph)
     places = 256 * 8
     assert counted == {
         "conv2d": places * 27,
