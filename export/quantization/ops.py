@@ -38,7 +38,7 @@ def leave_in_float(observed: GraphModule, float_ops: Collection[str]) -> GraphMo
         raise ValueError(f"{sorted(unknown)[0]} is no int8 op of this graph")
     graph = copy.deepcopy(observed.graph)
     for observer, user in list(_float_edges(graph, frozenset(float_ops))):
-        user.replace_input_with(observer, observer.args[0])
+        user.replace_input_with(observer, observer.all_input_nodes[0])
     for node in reversed(list(graph.nodes)):
         if is_observer(node) and not node.users:
             graph.erase_node(node)
@@ -51,7 +51,7 @@ def _float_edges(graph: Graph, float_ops: frozenset[str]) -> Iterator[tuple[Node
     """(observer, user) where the user takes what the observer is fed with."""
     for observer in graph.nodes:
         if is_observer(observer):
-            source = observer.args[0]
+            (source,) = observer.all_input_nodes
             for user in observer.users:
                 if not _is_int8(source, float_ops) and not _is_int8(user, float_ops):
                     yield observer, user

@@ -7,6 +7,7 @@ instead of a quantize / dequantize pair, and with weights rounded once.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -51,7 +52,7 @@ def rounding(observed: GraphModule, estimator: str) -> dict[str, nn.Module]:
     for node in observed.graph.nodes:
         if not is_observer(node):
             continue
-        observer = observed.get_submodule(str(node.target))
+        observer: Any = observed.get_submodule(str(node.target))  # torchao ships no types
         scales, zero_points = observer.calculate_qparams()
         low, high = observer.quant_min, observer.quant_max
         weight = parameter_name(node.args[0])
