@@ -97,10 +97,14 @@ def main(
             return
         if validation is not None and max_drop is None:
             raise InputError("--validation is for --max-drop; add --max-drop 0.005, or leave it out")
-        from export.command import run_export
         from export.quantization.budget import Budget
 
         budget = None if max_drop is None else Budget(max_drop, validation)
+        from export.quantization.budget import Budget
+
+        budget = None if max_drop is None else Budget(max_drop, validation)
+        from export.command import run_export
+
         exit_code = run_export(
             target or [], student, precision or [], calibration, out, overwrite, as_json, disjoint_from or [], budget
         )
