@@ -100,9 +100,6 @@ def main(
         from export.quantization.budget import Budget
 
         budget = None if max_drop is None else Budget(max_drop, validation)
-        from export.quantization.budget import Budget
-
-        budget = None if max_drop is None else Budget(max_drop, validation)
         from export.command import run_export
 
         exit_code = run_export(

@@ -133,13 +133,13 @@ def export_bundles(
 
         plan.disjoint_from = check_disjoint(plan.calibration.images, disjoint_from, out, on_image)
     if budget is not None:
-        _search(plan, budget, calibration_dir, out)
+        _search(plan, budget, out)
     return [_export_one(plan, target, precision, out / name) for (target, precision), name in names.items()]
 
 
-def _search(plan: ExportPlan, budget: Budget, calibration_dir: Path | None, out: Path) -> None:
+def _search(plan: ExportPlan, budget: Budget, out: Path) -> None:
     """Find the plan that keeps the budget; the findings stay beside the bundles."""
-    dataset = open_validation(budget, calibration_dir, plan.progress)
+    dataset = open_validation(budget, plan.calibration, out, plan.progress)
     state_path = out / f"{plan.checkpoint.card.student}.int8-search.json"
     log_path = state_path.with_suffix(".log")
     try:

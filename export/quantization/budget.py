@@ -49,19 +49,24 @@ class Searched:
     record: QuantizationSearch
 
 
-def open_validation(budget: Budget, calibration_dir: Path | None, progress: Progress) -> Dataset:
-    """Read the benchmark's list of images, before any work.
+def open_validation(budget: Budget, calibration: CalibrationSet, out: Path, progress: Progress) -> Dataset:
+    """Read the benchmark's list of images, and compare them with the calibration's, before any work.
 
     Raises:
-        InputError: no such benchmark, a broken one, one for testing, or one that shares images with the calibration.
+        InputError: no such benchmark, a broken one, one for testing, or one that shares an image with the calibration;
+            where there are many, all are listed in a file in `out`.
     """
-    from export.quantization.validation import check_apart, read_dataset_of
+    from export.disjoint import check_apart
+    from export.quantization.validation import read_dataset_of
 
-    def on_image(done: int, num_images: int) -> None:
+    def on_drawn(done: int, num_images: int) -> None:
         progress("", f"int8: drawing picture {done} of {num_images} for validation, once")
 
-    dataset = read_dataset_of(budget.validation, on_image)
-    check_apart(dataset, calibration_dir)
+    def on_compared(done: int, num_images: int) -> None:
+        progress("", f"int8: comparing the calibration with validation image {done} of {num_images}")
+
+    dataset = read_dataset_of(budget.validation, on_drawn)
+    check_apart(calibration.images, dataset.name, dataset.folder, list(dataset.images), out, on_compared)
     return dataset
 
 

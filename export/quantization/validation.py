@@ -6,7 +6,6 @@ docs/decisions/0009-int8-by-an-accuracy-budget.md.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from distill.errors import InputError
-from distill.preprocessing import Pixels, list_images
+from distill.preprocessing import Pixels
 
 if TYPE_CHECKING:
     from bench.datasets import Dataset
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
 
 DATASETS_DIR = Path("artifacts/datasets")
 SAMPLE = "sample"
-NUM_NAMED = 3  # shared images that an error names
 
 OnImage = Callable[[int, int], None]  # images done, number of all
 
@@ -94,34 +92,6 @@ def read_dataset_of(validation: str | None, on_image: OnImage) -> Dataset:
     if dataset is None or dataset.name == SAMPLE_NAME:
         raise InputError("--validation cannot be the sample: bench run tests the artifacts on it; give other pictures")
     return dataset
-
-
-def check_apart(dataset: Dataset, calibration_dir: Path | None) -> None:
-    """Refuse a validation benchmark that shares an image, byte for byte, with the calibration folder.
-
-    Raises:
-        InputError: names the first of them.
-    """
-    if calibration_dir is None or not calibration_dir.is_dir():
-        return
-    by_size: dict[int, list[Path]] = {}
-    for path in dataset.images:
-        by_size.setdefault(path.stat().st_size, []).append(path)
-    shared = []
-    for path in list_images(calibration_dir):
-        candidates = by_size.get(path.stat().st_size, [])
-        if candidates and _sha256(path) in {_sha256(candidate) for candidate in candidates}:
-            shared.append(path.relative_to(calibration_dir).as_posix())
-    if shared:
-        named = ", ".join(shared[:NUM_NAMED]) + (", ..." if len(shared) > NUM_NAMED else "")
-        raise InputError(
-            f"--validation {dataset.name} shares {len(shared)} image{'s' * (len(shared) > 1)} with --calibration "
-            f"{calibration_dir.name} ({named}); ranges would be judged on what they were read from: give other ones"
-        )
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def read_benchmark(dataset: Dataset, size_px: int, on_image: OnImage) -> Benchmark:

@@ -12,11 +12,13 @@ import pytest
 import export.pipeline
 from distill.checkpoint import Checkpoint, load_checkpoint
 from distill.errors import InputError, OutsideError
+from export.calibration import CalibrationSet
+from export.calibration_images import read_image
 from export.command import run_export
 from export.manifest import Manifest, QuantizationSearch, ValidationInfo
 from export.model_card import model_card
 from export.pipeline import ExportPlan, Outcome, export_bundles
-from export.quantization.budget import Budget, Searched, describe
+from export.quantization.budget import Budget, Searched, describe, open_validation
 from export.quantization.plan import QuantizationPlan
 from export.quantization.search import Drops, Tried
 from export.targets import Exported, ExportRequest, descriptor_output, pixel_input
@@ -68,13 +70,14 @@ def searched(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     monkeypatch.setattr(export.pipeline, "search_plan", lambda *_: Searched(PLAN, record(fits=fits[0])))
     monkeypatch.setattr(export.pipeline, "load_exporter", lambda _target: convert)
     monkeypatch.setattr(export.pipeline, "run_artifact", run)
+    monkeypatch.setattr(export.pipeline, "check_structure", lambda *_: ())
     monkeypatch.setattr(ExportPlan, "quantized_trunk", property(lambda _self: None))
     return fits
 
 
 def _export(checkpoint: Checkpoint, out: Path, target: str, told: list[str]) -> Outcome:
     (outcome,) = export_bundles(
-        checkpoint, [(target, "int8")], None, out, False, lambda _name, what: told.append(what), Budget(0.005)
+        checkpoint, [(target, "int8")], None, out, False, lambda _name, what: told.append(what), budget=Budget(0.005)
     )
     return outcome
 
@@ -109,12 +112,23 @@ def test_a_budget_that_cannot_be_met_keeps_the_best_marks_it_and_exits_1(
     tiny_checkpoint: Path, tmp_path: Path, searched: list[bool], capsys: pytest.CaptureFixture[str]
 ) -> None:
     searched[0] = False
-    arguments = (["torchscript"], str(tiny_checkpoint), ["int8"], None, tmp_path, False, False, Budget(0.005))
-    assert run_export(*arguments) == 1
+    arguments = (["torchscript"], str(tiny_checkpoint), ["int8"], None, tmp_path, False, False)
+    assert run_export(*arguments, budget=Budget(0.005)) == 1
     printed = capsys.readouterr().out
     assert "exported but failed its check: micro-AP drop 0.0123 (budget 0.005), 0.0200 with fp32 references" in printed
     manifest = json.loads((tmp_path / "efficientnet_lite0-torchscript-int8" / "manifest.json").read_text())
     assert manifest["state"] == "exported but failed its check"
+
+
+def test_a_validation_benchmark_that_has_a_calibration_image_is_refused_and_the_image_named(
+    benchmark_dir: Path, tmp_path: Path
+) -> None:
+    content = (benchmark_dir / "queries" / "q1.png").read_bytes()
+    calibration = CalibrationSet("", np.empty(0), (read_image("mine.png", content).info,), "c" * 64, ())
+    with pytest.raises(
+        InputError, match=r"calibration and tiny-benchmark overlap, 1 image is in both: mine\.png = queries/q1\.png"
+    ):
+        open_validation(Budget(0.005, str(benchmark_dir)), calibration, tmp_path, lambda _name, _what: None)
 
 
 @pytest.mark.parametrize("value", [math.nan, -0.001, math.inf, 1.0])

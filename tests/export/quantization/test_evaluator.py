@@ -20,7 +20,7 @@ def test_a_search_is_measured_and_then_remembered(
     convnet: PixelStudent, views: np.ndarray, benchmark_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    calibration = CalibrationSet("made by a test", views, len(views), "c" * 64, ())
+    calibration = CalibrationSet("made by a test", views, (), "c" * 64, ())
     steps: list[str] = []
 
     def evaluator(read: object) -> PlanEvaluator:

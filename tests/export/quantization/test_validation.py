@@ -8,9 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.datasets import read_dataset
 from distill.errors import InputError
-from export.quantization.validation import Benchmark, check_apart, read_benchmark, read_dataset_of, spread
+from export.quantization.validation import Benchmark, read_benchmark, read_dataset_of, spread
 
 
 def _nothing(_done: int, _all: int) -> None: ...
@@ -41,17 +40,6 @@ def test_micro_ap_is_that_of_the_candidates_by_hand(judged_on: Benchmark) -> Non
 def test_perfect_descriptors_have_micro_ap_one(judged_on: Benchmark) -> None:
     queries = np.eye(7, 64, dtype=np.float32)[[0, 1, 2, 6]]
     assert judged_on.micro_ap(queries, np.eye(6, 64, dtype=np.float32)) == 1.0
-
-
-def test_an_image_that_is_also_in_the_calibration_folder_is_named(benchmark_dir: Path, tmp_path: Path) -> None:
-    calibration = tmp_path / "photos"
-    calibration.mkdir()
-    dataset = read_dataset(benchmark_dir)
-    check_apart(dataset, calibration)
-    shutil.copy(benchmark_dir / "queries" / "q1.png", calibration / "renamed.png")
-    shutil.copy(benchmark_dir / "training" / "t0.png", calibration / "other.png")
-    with pytest.raises(InputError, match=r"shares 2 images with --calibration photos \(other\.png, renamed\.png\)"):
-        check_apart(dataset, calibration)
 
 
 @pytest.mark.parametrize("name", ["sample", "sample-v1"])
