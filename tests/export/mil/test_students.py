@@ -30,7 +30,9 @@ def convert(checkpoint: Checkpoint, student: PixelStudent, precision: str, folde
         raise AssertionError("the quantised trunk has been made")
 
     path = folder / f"{precision}.mlpackage"
-    request = ExportRequest(student, checkpoint.card, precision, no_calibration, lambda: quantized, {}, path)
+    request = ExportRequest(
+        student, checkpoint.card, precision, no_calibration, QuantizationPlan(), lambda: quantized, {}, path
+    )
     load_exporter(TARGETS["coreml"])(request)
     return path
 
