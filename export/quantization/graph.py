@@ -16,7 +16,7 @@ from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import XNNPACKQuant
 from torch import Tensor, nn
 from torch.fx import GraphModule, Node
 from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
-from torchao.quantization.pt2e.quantizer import QuantizationAnnotation
+from torchao.quantization.pt2e.quantizer import QuantizationAnnotation, SharedQuantizationSpec
 
 from distill.preprocessing import Pixels
 from export.calibration import CalibrationSet
@@ -39,7 +39,7 @@ OnView = Callable[[int, int], None]  # views done, number of all
 
 
 class TrunkQuantizer(XNNPACKQuantizer):
-    """XNNPACK's quantizer, with a convolution and the ReLU or ReLU6 after it observed as one op.
+    """XNNPACK's quantizer, with a convolution and the ReLU or ReLU6 after it observed as one op, and padding as none.
 
     As it comes, it observes the convolution's output before a ReLU6, so that the 8-bit range is spent on values the
     clamp throws away (docs/decisions/0002-quantise-the-trunk-apart.md).
@@ -50,6 +50,8 @@ class TrunkQuantizer(XNNPACKQuantizer):
         for node in annotated.graph.nodes:
             if node.target in CLAMPS:
                 _observe_after_clamp(node)
+            elif node.target == _aten.pad.default:
+                _share_scale(node)
         return annotated
 
 
@@ -64,6 +66,16 @@ def _observe_after_clamp(clamp: Node) -> None:
         output_qspec=annotation.output_qspec, _annotated=True
     )
     annotation.output_qspec = None
+
+
+def _share_scale(pad: Node) -> None:
+    """Zero padding has the range of what it pads: with a scale of its own, every integer would be rounded once more."""
+    source = pad.all_input_nodes[0]
+    annotation = source.meta.get("quantization_annotation")
+    if annotation is not None and annotation.output_qspec is not None:
+        pad.meta["quantization_annotation"] = QuantizationAnnotation(
+            output_qspec=SharedQuantizationSpec(source), _annotated=True
+        )
 
 
 @dataclass(frozen=True)
