@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from torch.fx import GraphModule
 
     from distill.checkpoint import StudentCard
-    from export.calibration import CalibrationSet
     from export.pixels import PixelStudent
 
 PRECISIONS = ("fp32", "fp16", "int8")
@@ -24,12 +23,11 @@ PRECISIONS = ("fp32", "fp16", "int8")
 
 @dataclass(frozen=True)
 class ExportRequest:
-    """One artifact to make. Calibration and the quantised trunk (by `plan`) are made once, when first asked for."""
+    """One artifact to make. The quantised trunk (by `plan`) is made once, when first asked for."""
 
     student: PixelStudent
     card: StudentCard
     precision: str
-    calibration: Callable[[], CalibrationSet]
     plan: QuantizationPlan
     quantized_trunk: Callable[[], GraphModule]
     metadata: dict[str, str]

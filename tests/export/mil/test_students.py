@@ -13,7 +13,7 @@ from torch.fx import GraphModule, Interpreter, Node
 
 from distill.checkpoint import Checkpoint, load_checkpoint, open_student
 from distill.students import STUDENTS
-from export.calibration import CalibrationSet, calibration_set
+from export.calibration import calibration_set
 from export.mil import evaluate
 from export.mil.package import read_package
 from export.mil.session import load
@@ -25,14 +25,8 @@ from export.targets import TARGETS, ExportRequest, load_exporter
 
 def convert(checkpoint: Checkpoint, student: PixelStudent, precision: str, folder: Path, quantized=None) -> Path:
     """The package of one precision."""
-
-    def no_calibration() -> CalibrationSet:
-        raise AssertionError("the quantised trunk has been made")
-
     path = folder / f"{precision}.mlpackage"
-    request = ExportRequest(
-        student, checkpoint.card, precision, no_calibration, QuantizationPlan(), lambda: quantized, {}, path
-    )
+    request = ExportRequest(student, checkpoint.card, precision, QuantizationPlan(), lambda: quantized, {}, path)
     load_exporter(TARGETS["coreml"])(request)
     return path
 
