@@ -126,7 +126,7 @@ class QuantizationSearch(_Strict):
 class Quantization(_Strict):
     """How the weights and activations became small. `recipe` is one line a person can search for.
 
-    `search` is None where no budget was asked for, or where the target's own quantiser made the artifact.
+    `search` is None where no budget was asked for.
     """
 
     recipe: str

@@ -36,7 +36,7 @@ from export.manifest import (
 from export.model_card import CARD_NAME, model_card
 from export.parity import measure_parity, run_artifact
 from export.pixels import PixelStudent
-from export.quantization.budget import NOTE, Budget, open_validation, search_plan
+from export.quantization.budget import Budget, open_validation, search_plan
 from export.quantization.plan import QuantizationPlan
 from export.quiet import interruptible, output_to
 from export.structure import check_structure
@@ -195,27 +195,19 @@ def _fill_bundle(plan: ExportPlan, target_name: str, precision: str, name: str, 
     target = TARGETS[target_name]
     model_path = folder / target.model_name
     card = plan.checkpoint.card
-    search: list[QuantizationSearch | None] = [None]
-
-    def quantized_trunk() -> GraphModule:
-        search[0] = plan.search
-        return plan.quantized_trunk
-
     golden = plan.golden  # what the checkpoint gives, before a converter has had the student in its hands
     request = ExportRequest(
         student=plan.student,
         card=card,
         precision=precision,
         plan=plan.quantization,
-        quantized_trunk=quantized_trunk,
+        quantized_trunk=lambda: plan.quantized_trunk,
         metadata=_metadata(plan.checkpoint, target_name, precision),
         model_path=model_path,
     )
     plan.progress(name, "converting")
     with interruptible():
         exported = load_exporter(target)(request)
-    if precision == "int8" and plan.search is not None and search[0] is None:
-        plan.progress("", f"{NOTE}{name} is made by the target's own quantiser, which the search does not cover")
     plan.progress(name, "running the golden images")
     try:
         run, reason = run_artifact(target_name, model_path, golden.pixels), ""
@@ -226,7 +218,7 @@ def _fill_bundle(plan: ExportPlan, target_name: str, precision: str, name: str, 
     descriptors = run.descriptors if run and finite else None  # JSON has no NaN
     write_golden(golden, folder / GOLDEN_DIR, descriptors, parity.evidence)
     plan.progress(name, "writing the bundle")
-    manifest = _manifest(plan, target_name, precision, name, exported, parity, folder, search[0])
+    manifest = _manifest(plan, target_name, precision, name, exported, parity, folder)
     manifest = manifest.model_copy(update={"structure": check_structure(target_name, model_path)})
     (folder / CARD_NAME).write_text(model_card(manifest))
     manifest = manifest.model_copy(update={"files": list_files(folder)})
@@ -258,10 +250,10 @@ def _manifest(
     exported: Exported,
     parity: Parity,
     folder: Path,
-    search: QuantizationSearch | None,
 ) -> Manifest:
     card = plan.checkpoint.card
     calibration = None
+    search = plan.search if precision == "int8" else None
     if precision == "int8":
         used = plan.calibration
         calibration = CalibrationInfo(
