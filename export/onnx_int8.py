@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from onnx import GraphProto, ModelProto, NodeProto, helper, numpy_helper
 
 QUANTIZE, DEQUANTIZE = "QuantizeLinear", "DequantizeLinear"
-_CHANNEL_AXIS = {"Conv": 1, "MatMul": -1, "Gemm": -1}
 _SIGNED_TO_UNSIGNED = 128
 _MAX_INT32 = 2**31 - 1
 
@@ -85,23 +84,22 @@ def _leave_room_for_bias(
 
 
 def _keep_float_weights(graph: GraphProto, constants: Constants) -> None:
-    """Give each op that stays in float a `DequantizeLinear` of its own, with the scale repeated for each channel.
+    """Give each convolution left in float a `DequantizeLinear` of its own, with the scale repeated for each channel.
 
-    ONNX Runtime rounds the float weights of a Conv or Gemm behind a `DequantizeLinear` of one scale to int8, all
-    channels on one scale (its WeightBiasQuantization). It passes over one that has a scale per channel.
+    ONNX Runtime rounds the float weights of a convolution behind a `DequantizeLinear` of one scale to int8, with one
+    scale for all of them (its WeightBiasQuantization). It passes over one that has a scale per channel.
     """
     producers = _producers(graph)
     shapes = {info.name: [axis.dim_value for axis in info.type.tensor_type.shape.dim] for info in graph.value_info}
-    for node in [node for node in graph.node if node.op_type in _CHANNEL_AXIS]:
-        weight, source = producers.get(node.input[1]), _before_padding(node, producers)
-        weight_name = weight.input[0] if weight is not None and weight.op_type == "Transpose" else node.input[1]
-        if weight_name not in constants or source is None or source.op_type != DEQUANTIZE:
+    for node in [node for node in graph.node if node.op_type == "Conv" and node.input[1] in constants]:
+        source = _before_padding(node, producers)
+        if source is None or source.op_type != DEQUANTIZE:
             continue
-        axis, name = _CHANNEL_AXIS[node.op_type], f"{node.output[0]}.input"
+        name = f"{node.output[0]}.input"
         reader = node if node.input[0] == source.output[0] else producers[node.input[0]]
         for index, part in ((1, f"{name}.scale"), (2, f"{name}.zero_point")):
-            constants[part] = np.repeat(constants[source.input[index]], shapes[source.output[0]][axis])
-        _insert_before(reader, graph, [source.input[0], f"{name}.scale", f"{name}.zero_point"], name, axis)
+            constants[part] = np.repeat(constants[source.input[index]], shapes[source.output[0]][1])
+        _insert_before(reader, graph, [source.input[0], f"{name}.scale", f"{name}.zero_point"], name, axis=1)
         reader.input[0] = name
 
 
