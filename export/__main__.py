@@ -22,6 +22,8 @@ EXAMPLES = """Examples:
 
   python -m export --target onnx --precision int8 --calibration my-photos/ --disjoint-from my-benchmark/
 
+  python -m export --target all --precision int8 --max-drop 0.005 --validation artifacts/datasets/mine
+
   python -m export --verify artifacts/bundles/efficientnet_lite0-onnx-int8
 """
 
@@ -59,6 +61,20 @@ def main(
             show_default="the embedded sample",
         ),
     ] = None,
+    max_drop: Annotated[
+        float | None,
+        typer.Option(
+            help="The micro-AP that int8 may lose, such as 0.005: searches for what keeps it (docs/int8.md).",
+            show_default="no search",
+        ),
+    ] = None,
+    validation: Annotated[
+        str | None,
+        typer.Option(
+            help="Benchmark for --max-drop: a folder that bench make-dataset wrote, copydays or disc.",
+            show_default="pictures made by code",
+        ),
+    ] = None,
     out: Annotated[Path, typer.Option(help="Folder for the bundles.")] = Path("artifacts/bundles"),
     overwrite: Annotated[bool, typer.Option(help="Replace bundles that are there already.")] = False,
     verify: Annotated[
@@ -73,16 +89,21 @@ def main(
 ) -> None:
     with one_line_errors():
         if verify:
-            if target or precision or calibration or disjoint_from:
+            if target or precision or calibration or disjoint_from or validation or max_drop is not None:
                 raise InputError("--verify checks bundles and takes no export options; leave those out")
             from export.verify import verify_bundles
 
             verify_bundles(verify, as_json)
             return
+        if validation is not None and max_drop is None:
+            raise InputError("--validation is for --max-drop; add --max-drop 0.005, or leave it out")
+        from export.quantization.budget import Budget
+
+        budget = None if max_drop is None else Budget(max_drop, validation)
         from export.command import run_export
 
         exit_code = run_export(
-            target or [], student, precision or [], calibration, out, overwrite, as_json, disjoint_from or []
+            target or [], student, precision or [], calibration, out, overwrite, as_json, disjoint_from or [], budget
         )
     raise typer.Exit(exit_code)
 

@@ -16,6 +16,7 @@ from distill.checkpoint import Checkpoint, open_student
 from distill.errors import InputError, unknown_name
 from export.manifest import Parity
 from export.pipeline import Outcome, bundle_name, export_bundles
+from export.quantization.budget import NOTE, Budget
 from export.quiet import terminal
 from export.structure import summary
 from export.targets import PRECISIONS, TARGETS, find_target
@@ -52,16 +53,23 @@ def run_export(
     overwrite: bool,
     as_json: bool,
     disjoint_from: Sequence[Path] = (),
+    budget: Budget | None = None,
 ) -> int:
     """Export and print; the exit code is 0 where every artifact is ok, 1 where one is not."""
     jobs = plan_jobs(targets, precisions)
-    for option, given in (("--calibration", calibration_dir is not None), ("--disjoint-from", bool(disjoint_from))):
+    for option, given in (
+        ("--calibration", calibration_dir is not None),
+        ("--disjoint-from", bool(disjoint_from)),
+        ("--max-drop", budget is not None),
+    ):
         if given and not any(precision == "int8" for _, precision in jobs):
             raise InputError(f"{option} is for int8, and no int8 was asked for; add --precision int8, or leave it out")
     checkpoint = open_student(student)
     with os.fdopen(terminal(), "w") as stream:
         console = Console(file=stream)
-        outcomes = _export_with_progress(checkpoint, jobs, calibration_dir, out, overwrite, console, disjoint_from)
+        outcomes = _export_with_progress(
+            checkpoint, jobs, calibration_dir, out, overwrite, console, disjoint_from, budget
+        )
     if as_json:
         print(json.dumps({"outcomes": [_plain(outcome) for outcome in outcomes]}))
     else:
@@ -77,6 +85,7 @@ def _export_with_progress(
     overwrite: bool,
     console: Console,
     disjoint_from: Sequence[Path],
+    budget: Budget | None,
 ) -> list[Outcome]:
     columns = (MofNCompleteColumn(), BarColumn(bar_width=20), TimeElapsedColumn(), TextColumn("{task.description}"))
     names = [bundle_name(checkpoint.card.student, *job) for job in jobs]
@@ -86,12 +95,12 @@ def _export_with_progress(
         def progress(name: str, what: str) -> None:
             if name in names:
                 bar.update(task, completed=names.index(name), description=f"{name}: {what}")
-            elif what.startswith("calibration:"):
+            elif what.startswith(("calibration:", NOTE)):
                 console.print(what, soft_wrap=True, highlight=False, markup=False)
             else:
                 bar.update(task, description=what)
 
-        return export_bundles(checkpoint, jobs, calibration_dir, out, overwrite, progress, disjoint_from)
+        return export_bundles(checkpoint, jobs, calibration_dir, out, overwrite, progress, disjoint_from, budget)
 
 
 def print_outcomes(checkpoint: Checkpoint, outcomes: Sequence[Outcome], out: Path) -> None:
@@ -139,6 +148,14 @@ def _cosines(parity: Parity | None) -> str:
 
 def _why(outcome: Outcome) -> str:
     parity = outcome.parity
+    search = outcome.search
+    if search is not None and not search.fits:
+        return (
+            f"{outcome.state}: micro-AP drop {search.drop:.4f} (budget {search.max_drop:g}), "
+            f"{search.cross_drop:.4f} with fp32 references (budget {search.max_cross_drop:g}), "
+            f"{search.evidence} on {search.validation.name}; "
+            "calibrate on more photographs (--calibration), or allow more"
+        )
     if outcome.state == "exported but failed its check" and parity is not None:
         least = f"least cosine {parity.cosine_min:.6f}, needed {parity.bar_cosine_min}"
         return f"{outcome.state}: {least} ({parity.reason})"
@@ -153,4 +170,5 @@ def _plain(outcome: Outcome) -> dict[str, object]:
         "bundle_dir": str(outcome.bundle_dir) if outcome.bundle_dir else None,
         "parity": outcome.parity.model_dump() if outcome.parity else None,
         "structure": [check.model_dump() for check in outcome.structure],
+        "search": outcome.search.model_dump() if outcome.search else None,
     }

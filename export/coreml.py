@@ -12,7 +12,6 @@ import coremltools as ct
 import numpy as np
 import torch
 
-from export.quantized_trunk import RECIPE
 from export.targets import EXACT, Exported, ExportRequest, descriptor_output, pixel_input
 
 _MATMULS = frozenset({"conv", "linear", "matmul"})
@@ -28,7 +27,7 @@ def export_coreml(request: ExportRequest) -> Exported:
         recipe, float_parts = "float16 weights and activations", "GeM, head and L2 in float32"
     if request.precision == "int8":
         student, target = student.with_trunk(request.quantized_trunk()), ct.target.iOS17
-        recipe, float_parts = RECIPE, "what is not quantised in float16; GeM, head and L2 in float32"
+        recipe, float_parts = request.plan.recipe, "what is not quantised in float16; GeM, head and L2 in float32"
     program = torch.export.export(student, (torch.zeros(1, 3, size_px, size_px),)).run_decompositions({})
     model = ct.convert(
         program,

@@ -9,7 +9,6 @@ from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPar
 from executorch.exir import to_edge_transform_and_lower
 
 from export.pixels import HalfTrunk
-from export.quantized_trunk import RECIPE
 from export.targets import EXACT, FLOAT_ENDS, Exported, ExportRequest, descriptor_output, pixel_input
 
 METADATA_METHOD = "icd_mobile"
@@ -25,7 +24,7 @@ def export_executorch(request: ExportRequest) -> Exported:
         float_parts = FLOAT_ENDS
     elif request.precision == "int8":
         student = student.with_trunk(request.quantized_trunk())
-        recipe, float_parts = RECIPE, FLOAT_ENDS
+        recipe, float_parts = request.plan.recipe, FLOAT_ENDS
     program = to_edge_transform_and_lower(
         torch.export.export(student, (torch.zeros(1, 3, size_px, size_px),)),
         partitioner=[XnnpackPartitioner()],

@@ -7,7 +7,7 @@ from typing import Literal
 import pydantic
 
 # 1: first; 2: accuracy says its dataset's hash, its device and its runtime; 3: calibration names its images, and what
-# they were compared with; structure.
+# they were compared with; structure; quantization tells of its search.
 SCHEMA_VERSION = 3
 MANIFEST_NAME = "manifest.json"
 BUNDLE_KIND = "icd-mobile bundle"
@@ -75,12 +75,64 @@ class CalibrationInfo(_Strict):
     disjoint_from: tuple[str, ...] = ()  # the benchmarks that share none of them, as far as was looked
 
 
+class ValidationInfo(_Strict):
+    """The benchmark that a search was judged on; neither calibration nor test."""
+
+    name: str
+    sha256: str
+    num_queries: int
+    num_references: int
+    num_pairs: int
+
+
+class TriedPlan(_Strict):
+    """A plan of a search; drops are None where its error alone ruled it out."""
+
+    estimator: str
+    equalised: bool
+    bias_corrected: bool
+    num_float_ops: int
+    error: float  # mean 1 - cosine to fp32's descriptors
+    drop: float | None
+    cross_drop: float | None
+
+
+class QuantizationSearch(_Strict):
+    """How int8 was fitted to a budget of micro-AP, on the quantised graph simulated in PyTorch, hence "reference".
+
+    `micro_ap` is int8 against int8, `micro_ap_cross` int8 queries against fp32 references.
+    """
+
+    evidence: Evidence
+    estimator: str
+    equalised: bool
+    bias_corrected: bool
+    float_ops: tuple[str, ...]
+    num_ops: int  # that can be int8
+    int8_mac_share: float  # of the student's multiply-accumulates
+    max_drop: float
+    max_cross_drop: float
+    micro_ap_fp32: float
+    micro_ap: float
+    micro_ap_cross: float
+    drop: float
+    cross_drop: float
+    fits: bool
+    tried: tuple[TriedPlan, ...]
+    validation: ValidationInfo
+    seconds: float  # that the search took, interrupted runs included
+
+
 class Quantization(_Strict):
-    """How the weights and activations became small. `recipe` is one line a person can search for."""
+    """How the weights and activations became small. `recipe` is one line a person can search for.
+
+    `search` is None where no budget was asked for.
+    """
 
     recipe: str
     float_parts: str
     calibration: CalibrationInfo | None
+    search: QuantizationSearch | None = None
 
 
 class Parity(_Strict):

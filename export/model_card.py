@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from export.manifest import Accuracy, CalibrationInfo, Manifest, Parity, StructureCheck
+from export.manifest import Accuracy, CalibrationInfo, Manifest, Parity, QuantizationSearch, StructureCheck
 
 CARD_NAME = "README.md"
 
@@ -78,6 +78,7 @@ Check your app with `golden/`: each `NAME.source.png`, resized by your code, sho
 | small by | {manifest.quantization.recipe} |
 | kept in float | {manifest.quantization.float_parts} |
 | calibration | {calibrated} |
+| micro-AP budget | {_search(manifest.quantization.search)} |
 | parity with the checkpoint | {cosine} |
 | taken by a phone's backends | {_structure(manifest.structure)} |
 | micro-AP, recall@P90, threshold@P90 | {_accuracy(manifest.accuracy)} |
@@ -100,6 +101,16 @@ def _structure(checks: tuple[StructureCheck, ...] | None) -> str:
     if checks is None:
         return "not measured (exported before this was looked at)"
     return "; ".join(check.line() for check in checks) or "none: its runtime keeps the whole graph to itself"
+
+
+def _search(search: QuantizationSearch | None) -> str:
+    if search is None:
+        return "none was searched for"
+    return (
+        f"drop {search.drop:.4f} of {search.max_drop:g} allowed, {search.cross_drop:.4f} of {search.max_cross_drop:g} "
+        f"against fp32 references ({search.evidence} on {search.validation.name}, "
+        f"{search.validation.num_pairs} pairs); {search.int8_mac_share:.1%} of the multiply-accumulates in int8"
+    )
 
 
 def _golden(parity: Parity) -> str:

@@ -29,12 +29,15 @@ from export.manifest import (
     Parity,
     PixelContract,
     Quantization,
+    QuantizationSearch,
     StructureCheck,
     StudentInfo,
 )
 from export.model_card import CARD_NAME, model_card
 from export.parity import measure_parity, run_artifact
 from export.pixels import PixelStudent
+from export.quantization.budget import Budget, open_validation, search_plan
+from export.quantization.plan import QuantizationPlan
 from export.quiet import interruptible, output_to
 from export.structure import check_structure
 from export.targets import TARGETS, Exported, ExportRequest, load_exporter
@@ -48,7 +51,7 @@ Progress = Callable[[str, str], None]  # (bundle name, what is being done)
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one (target, precision)."""
+    """What became of one (target, precision); `search` where a budget of micro-AP was kept or missed."""
 
     target: str
     precision: str
@@ -59,6 +62,7 @@ class Outcome:
     parity: Parity | None
     seconds: float
     structure: tuple[StructureCheck, ...] = ()
+    search: QuantizationSearch | None = None
 
 
 class ExportPlan:
@@ -69,6 +73,8 @@ class ExportPlan:
         self.student = PixelStudent(checkpoint)
         self.progress = progress
         self.disjoint_from: tuple[str, ...] = ()  # the benchmarks that calibration was found to share no image with
+        self.quantization = QuantizationPlan()
+        self.search: QuantizationSearch | None = None
         self._calibration_dir = calibration_dir
 
     @cached_property
@@ -81,12 +87,12 @@ class ExportPlan:
 
     @cached_property
     def quantized_trunk(self) -> GraphModule:
-        from export.quantized_trunk import quantize_trunk
+        from export.quantization.graph import quantize_trunk
 
         def on_view(done: int, num_views: int) -> None:
             self.progress("", f"observing calibration view {done} of {num_views}")
 
-        return quantize_trunk(self.student, self.calibration, on_view)
+        return quantize_trunk(self.student, self.calibration, self.quantization, on_view)
 
 
 def bundle_name(student: str, target: str, precision: str) -> str:
@@ -101,12 +107,16 @@ def export_bundles(
     overwrite: bool,
     progress: Progress,
     disjoint_from: Sequence[Path] = (),
+    budget: Budget | None = None,
 ) -> list[Outcome]:
     """Export each (target, precision) into `out`; one that fails does not stop the others.
 
+    With a budget, int8 is searched for first, and what is found is what every target takes.
+
     Raises:
         InputError: an output folder that exists or cannot be written, calibration images that cannot be read, or that
-            one of `disjoint_from`, folders of benchmarks, has as well: said before any work is done.
+            one of `disjoint_from`, folders of benchmarks, has as well, or a validation benchmark that cannot be read:
+            said before any work is done.
     """
     names = {job: bundle_name(checkpoint.card.student, *job) for job in jobs}
     for name in names.values():
@@ -122,7 +132,24 @@ def export_bundles(
             progress("", f"comparing the calibration with {benchmark}: image {done} of {total}")
 
         plan.disjoint_from = check_disjoint(plan.calibration.images, disjoint_from, out, on_image)
+    if budget is not None:
+        _search(plan, budget, out)
     return [_export_one(plan, target, precision, out / name) for (target, precision), name in names.items()]
+
+
+def _search(plan: ExportPlan, budget: Budget, out: Path) -> None:
+    """Find the plan that keeps the budget; the findings stay beside the bundles."""
+    dataset = open_validation(budget, plan.calibration, out, plan.progress)
+    state_path = out / f"{plan.checkpoint.card.student}.int8-search.json"
+    log_path = state_path.with_suffix(".log")
+    try:
+        with output_to(log_path), interruptible():  # torchao prints
+            found = search_plan(
+                plan.checkpoint, plan.student, plan.calibration, budget, dataset, state_path, plan.progress
+            )
+    finally:
+        log_path.unlink(missing_ok=True)
+    plan.quantization, plan.search = found.plan, found.record
 
 
 def _export_one(plan: ExportPlan, target: str, precision: str, bundle_dir: Path) -> Outcome:
@@ -156,6 +183,7 @@ def _export_one(plan: ExportPlan, target: str, precision: str, bundle_dir: Path)
         manifest.parity,
         time.monotonic() - start,
         manifest.structure or (),
+        manifest.quantization.search,
     )
 
 
@@ -172,7 +200,7 @@ def _fill_bundle(plan: ExportPlan, target_name: str, precision: str, name: str, 
         student=plan.student,
         card=card,
         precision=precision,
-        calibration=lambda: plan.calibration,
+        plan=plan.quantization,
         quantized_trunk=lambda: plan.quantized_trunk,
         metadata=_metadata(plan.checkpoint, target_name, precision),
         model_path=model_path,
@@ -215,10 +243,17 @@ def _metadata(checkpoint: Checkpoint, target: str, precision: str) -> dict[str, 
 
 
 def _manifest(
-    plan: ExportPlan, target: str, precision: str, name: str, exported: Exported, parity: Parity, folder: Path
+    plan: ExportPlan,
+    target: str,
+    precision: str,
+    name: str,
+    exported: Exported,
+    parity: Parity,
+    folder: Path,
 ) -> Manifest:
     card = plan.checkpoint.card
     calibration = None
+    search = plan.search if precision == "int8" else None
     if precision == "int8":
         used = plan.calibration
         calibration = CalibrationInfo(
@@ -235,7 +270,7 @@ def _manifest(
     model_files = [path for path in (model_path, *model_path.rglob("*")) if path.is_file()]
     return Manifest(
         name=name,
-        state="exported but failed its check" if parity.passed is False else "ok",
+        state="exported but failed its check" if parity.passed is False or (search and not search.fits) else "ok",
         target=target,
         precision=precision,
         created_utc=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -256,7 +291,9 @@ def _manifest(
             recipe=card.recipe,
             data=card.data,
         ),
-        quantization=Quantization(recipe=exported.recipe, float_parts=exported.float_parts, calibration=calibration),
+        quantization=Quantization(
+            recipe=exported.recipe, float_parts=exported.float_parts, calibration=calibration, search=search
+        ),
         parity=parity,
         accuracy=Accuracy(evidence="not measured"),
         tools={package: _version(package) for package in ("icd-mobile", *TARGETS[target].packages)},

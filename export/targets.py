@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 from distill.errors import OutsideError, unknown_name
 from export.manifest import TensorInfo
+from export.quantization.plan import QuantizationPlan
 
 if TYPE_CHECKING:
     from torch.fx import GraphModule
 
     from distill.checkpoint import StudentCard
-    from export.calibration import CalibrationSet
     from export.pixels import PixelStudent
 
 PRECISIONS = ("fp32", "fp16", "int8")
@@ -23,12 +23,12 @@ PRECISIONS = ("fp32", "fp16", "int8")
 
 @dataclass(frozen=True)
 class ExportRequest:
-    """One artifact to make. Calibration and the quantised trunk are made when first asked for, then shared."""
+    """One artifact to make. The quantised trunk (by `plan`) is made once, when first asked for."""
 
     student: PixelStudent
     card: StudentCard
     precision: str
-    calibration: Callable[[], CalibrationSet]
+    plan: QuantizationPlan
     quantized_trunk: Callable[[], GraphModule]
     metadata: dict[str, str]
     model_path: Path

@@ -12,25 +12,19 @@ from ai_edge_litert import schema_py_generated as schema
 from ai_edge_quantizer import qtyping
 from ai_edge_quantizer.algorithm_manager import AlgorithmName
 from ai_edge_quantizer.quantizer import Quantizer
+from litert_torch.quantize.pt2e_quantizer import PT2EQuantizer, get_symmetric_quantization_config
+from litert_torch.quantize.quant_config import QuantConfig
 from torch import Tensor, nn
 
-from export.calibration import CalibrationSet
+from export.lowering import pad_between_pair_and_convolution, with_concatenated_padding, with_float_constants
 from export.pixels import PixelStudent
 from export.targets import EXACT, FLOAT_ENDS, Exported, ExportRequest, descriptor_output, pixel_input
 
 METADATA_NAME = "icd_mobile"
-INT8_RECIPE = "AI Edge Quantizer static W8A8: weights int8 per channel symmetric, activations int8 per tensor (min-max)"
-_SIGNATURE = "serving_default"
-_TRUNK_SCOPE = r"_trunk"  # tensors are named by module path; everything outside the trunk stays in float
 _EVERY_OP = qtyping.TFLOperationName.ALL_SUPPORTED
-
-_WEIGHTS_INT8 = qtyping.TensorQuantizationConfig(
-    num_bits=8, symmetric=True, granularity=qtyping.QuantGranularity.CHANNELWISE
-)
-_INT8 = qtyping.OpQuantizationConfig(
-    weight_tensor_config=_WEIGHTS_INT8,
-    activation_tensor_config=qtyping.TensorQuantizationConfig(num_bits=8, symmetric=False),
-    compute_precision=qtyping.ComputePrecision.INTEGER,
+# The graph comes quantised: the quantizer in here is never asked, it tells the converter that the pairs are static.
+_STATIC = QuantConfig(
+    pt2e_quantizer=PT2EQuantizer().set_global(get_symmetric_quantization_config(is_per_channel=True, is_dynamic=False))
 )
 _HALF = qtyping.OpQuantizationConfig(
     weight_tensor_config=qtyping.TensorQuantizationConfig(num_bits=16, dtype=qtyping.TensorDataType.FLOAT),
@@ -45,7 +39,7 @@ class _ChannelLast(nn.Module):
     def __init__(self, student: PixelStudent) -> None:
         super().__init__()
         self.student = student
-        self.eval()
+        self.training = False  # not eval(): an exported trunk refuses it
 
     def forward(self, pixels: Tensor) -> dict[str, Tensor]:
         return {"descriptor": self.student(pixels.permute(0, 3, 1, 2))}
@@ -54,14 +48,16 @@ class _ChannelLast(nn.Module):
 def export_tflite(request: ExportRequest) -> Exported:
     """Write `request.model_path`; metadata as the flatbuffer's `icd_mobile` entry."""
     size_px, recipe, float_parts = request.card.input_size_px, "none", EXACT
-    pixels = torch.zeros(1, size_px, size_px, 3)
-    converted = litert_torch.convert(_ChannelLast(request.student), sample_kwargs={"pixels": pixels})
-    # Before quantising: the quantizer keeps metadata, but writes buffers that this schema code cannot pack again.
-    content = _with_metadata(bytes(converted.model_content()), request.metadata)
     if request.precision == "int8":
-        content = _quantize(content, request.calibration())
-        recipe, float_parts = INT8_RECIPE, FLOAT_ENDS
-    elif request.precision == "fp16":
+        padded = pad_between_pair_and_convolution(request.quantized_trunk())
+        trunk = with_float_constants(with_concatenated_padding(padded))
+        content = _convert(request.student.with_trunk(trunk), size_px, _STATIC)
+        recipe, float_parts = request.plan.recipe, FLOAT_ENDS
+    else:
+        content = _convert(request.student, size_px, None)
+    # Before casting: the quantizer keeps metadata, but writes buffers that this schema code cannot pack again.
+    content = _with_metadata(content, request.metadata)
+    if request.precision == "fp16":
         quantizer = Quantizer(content)
         quantizer.update_quantization_recipe(".*", _EVERY_OP, _HALF, AlgorithmName.FLOAT_CASTING)
         content = bytes(quantizer.quantize().quantized_model)
@@ -72,12 +68,10 @@ def export_tflite(request: ExportRequest) -> Exported:
     )
 
 
-def _quantize(content: bytes, calibration: CalibrationSet) -> bytes:
-    quantizer = Quantizer(content)
-    quantizer.update_quantization_recipe(_TRUNK_SCOPE, _EVERY_OP, _INT8, AlgorithmName.MIN_MAX_UNIFORM_QUANT)
-    feeds = [{"pixels": view[None].astype(np.float32)} for view in calibration.views]
-    ranges = quantizer.calibrate({_SIGNATURE: feeds})
-    return bytes(quantizer.quantize(ranges).quantized_model)
+def _convert(student: PixelStudent, size_px: int, quant_config: QuantConfig | None) -> bytes:
+    pixels = torch.zeros(1, size_px, size_px, 3)
+    converted = litert_torch.convert(_ChannelLast(student), sample_kwargs={"pixels": pixels}, quant_config=quant_config)
+    return bytes(converted.model_content())
 
 
 def _with_metadata(content: bytes, metadata: dict[str, str]) -> bytes:

@@ -9,7 +9,6 @@ from typing import Any
 import torch
 
 from export.pixels import PixelStudent
-from export.quantized_trunk import RECIPE
 from export.targets import EXACT, FLOAT_ENDS, Exported, ExportRequest, descriptor_output, pixel_input
 
 METADATA_FILE = "icd_mobile.json"
@@ -24,7 +23,7 @@ def export_torchscript(request: ExportRequest) -> Exported:
         from export.torchscript_int8 import ENGINE_NOTE, lower_to_int8_kernels
 
         student = student.with_trunk(lower_to_int8_kernels(request.quantized_trunk()))
-        recipe, float_parts = f"{RECIPE}, on PyTorch's int8 kernels; {ENGINE_NOTE}", FLOAT_ENDS
+        recipe, float_parts = f"{request.plan.recipe}, on PyTorch's int8 kernels; {ENGINE_NOTE}", FLOAT_ENDS
     module = _trace(student, request.card.input_size_px)
     if request.precision == "fp16":
         _store_weights_as_half(module)

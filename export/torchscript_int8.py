@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.ao.nn import quantized as nnq
 from torch.fx import GraphModule, Node
 
-from export.quantized_trunk import CLAMPS
+from export.quantization.ops import CLAMPS
 
 _qd = torch.ops.quantized_decomposed
 _aten = torch.ops.aten

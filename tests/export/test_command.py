@@ -216,3 +216,19 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(
         assert list(small.iterdir()) == []
     finally:
         subprocess.run(["umount", str(small)], check=True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--precision", "fp32", "--max-drop", "0.005"), "--max-drop is for int8"),
+        (("--precision", "int8", "--max-drop", "nan"), "--max-drop needs"),
+        (("--precision", "int8", "--validation", "mine"), "--validation is for --max-drop"),
+        (("--precision", "int8", "--max-drop", "0.005", "--validation", "nowhere"), "there is no nowhere"),
+    ],
+)
+def test_a_budget_that_cannot_be_used_is_one_line(
+    run_export, tmp_path: Path, tiny_checkpoint: Path, arguments: tuple[str, ...], said: str
+) -> None:
+    done = run_export("--target", "onnx", "--student", tiny_checkpoint, "--out", tmp_path / "out", *arguments)
+    assert said in one_line(done, 2)

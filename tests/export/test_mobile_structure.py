@@ -6,11 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from onnx.reference import ReferenceEvaluator
 
 from distill.checkpoint import load_checkpoint
 from export.bundle import read_manifest
 from export.golden import read_golden
 from export.pipeline import export_bundles
+from export.pixels import to_batch
 
 
 def _export(checkpoint: Path, target: str, precision: str, out: Path) -> Path:
@@ -41,3 +43,16 @@ def test_tensorflow_s_own_interpreter_gives_the_same_descriptors(
     runner = tensorflow.lite.Interpreter(model_path=str(bundle / "model.tflite")).get_signature_runner()
     descriptors = np.concatenate([runner(pixels=image[None].astype(np.float32))["descriptor"] for image in pixels])
     assert (descriptors * expected).sum(axis=1).min() > (0.9999 if precision == "fp32" else 0.99)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_onnx_s_own_reference_evaluator_gives_the_same_descriptors(
+    tmp_path: Path, tiny_checkpoint: Path, precision: str
+) -> None:
+    bundle = _export(tiny_checkpoint, "onnx", precision, tmp_path)
+    pixels, expected = read_golden(bundle / "golden")
+    evaluator = ReferenceEvaluator(str(bundle / "model.onnx"))
+    for image, descriptor in list(zip(pixels, expected, strict=True))[:2]:
+        (found,) = evaluator.run(None, {"pixels": to_batch(image).numpy()})
+        assert (found[0] * descriptor).sum() > (0.9999 if precision == "fp32" else 0.99)

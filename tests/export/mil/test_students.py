@@ -13,23 +13,20 @@ from torch.fx import GraphModule, Interpreter, Node
 
 from distill.checkpoint import Checkpoint, load_checkpoint, open_student
 from distill.students import STUDENTS
-from export.calibration import CalibrationSet, calibration_set
+from export.calibration import calibration_set
 from export.mil import evaluate
 from export.mil.package import read_package
 from export.mil.session import load
 from export.pixels import PixelStudent, to_batch
-from export.quantized_trunk import quantize_trunk
+from export.quantization.graph import quantize_trunk
+from export.quantization.plan import QuantizationPlan
 from export.targets import TARGETS, ExportRequest, load_exporter
 
 
 def convert(checkpoint: Checkpoint, student: PixelStudent, precision: str, folder: Path, quantized=None) -> Path:
     """The package of one precision."""
-
-    def no_calibration() -> CalibrationSet:
-        raise AssertionError("the quantised trunk has been made")
-
     path = folder / f"{precision}.mlpackage"
-    request = ExportRequest(student, checkpoint.card, precision, no_calibration, lambda: quantized, {}, path)
+    request = ExportRequest(student, checkpoint.card, precision, QuantizationPlan(), lambda: quantized, {}, path)
     load_exporter(TARGETS["coreml"])(request)
     return path
 
@@ -90,7 +87,7 @@ def test_lite0_in_fp16_is_near_pytorch_and_not_the_same(tiny: Checkpoint, tmp_pa
 @pytest.fixture(scope="module")
 def quantized(tiny: Checkpoint) -> GraphModule:
     few = calibration_set(None, 64)
-    return quantize_trunk(PixelStudent(tiny), replace(few, views=few.views[::8]))
+    return quantize_trunk(PixelStudent(tiny), replace(few, views=few.views[::8]), QuantizationPlan())
 
 
 class _Recorded(Interpreter):

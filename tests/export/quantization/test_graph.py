@@ -11,7 +11,9 @@ import torch
 from distill.checkpoint import load_checkpoint
 from export.calibration import calibration_set
 from export.pixels import PixelStudent, to_batch
-from export.quantized_trunk import CLAMPS, quantize_trunk
+from export.quantization.graph import quantize_trunk
+from export.quantization.ops import CLAMPS
+from export.quantization.plan import QuantizationPlan
 from export.torchscript_int8 import lower_to_int8_kernels
 
 QUANTIZE = torch.ops.quantized_decomposed.quantize_per_tensor.default
@@ -25,7 +27,7 @@ def student(tiny_checkpoint: Path) -> PixelStudent:
 
 @pytest.fixture(scope="module")
 def quantized(student: PixelStudent):
-    return quantize_trunk(student, calibration_set(None, 64))
+    return quantize_trunk(student, calibration_set(None, 64), QuantizationPlan())
 
 
 def test_every_convolution_has_int8_weights_with_a_scale_per_channel(quantized) -> None:
