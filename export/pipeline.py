@@ -37,7 +37,7 @@ from export.model_card import CARD_NAME, model_card
 from export.parity import measure_parity, run_artifact
 from export.pixels import PixelStudent
 from export.quantization.budget import Budget, open_validation, search_plan
-from export.quantization.plan import QuantizationPlan
+from export.quantization.plan import UNSEARCHED
 from export.quiet import interruptible, output_to
 from export.structure import check_structure
 from export.targets import TARGETS, Exported, ExportRequest, load_exporter
@@ -73,7 +73,7 @@ class ExportPlan:
         self.student = PixelStudent(checkpoint)
         self.progress = progress
         self.disjoint_from: tuple[str, ...] = ()  # the benchmarks that calibration was found to share no image with
-        self.quantization = QuantizationPlan()
+        self.quantization = UNSEARCHED
         self.search: QuantizationSearch | None = None
         self._calibration_dir = calibration_dir
 

@@ -40,3 +40,8 @@ class QuantizationPlan:
                 *extras,
             ]
         )
+
+
+# What int8 is made by where no search was asked for: on the default student, biases corrected leave a quarter of the
+# descriptors' error (docs/decisions/0009-int8-by-an-accuracy-budget.md).
+UNSEARCHED = QuantizationPlan(bias_corrected=True)
