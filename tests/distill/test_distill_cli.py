@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import tarfile
-import time
 from pathlib import Path
 
 import pytest
@@ -47,11 +46,9 @@ def test_help_is_quick_and_imports_no_torch() -> None:
         "try: app()\n"
         "finally: assert not {'torch', 'timm', 'numpy'} & sys.modules.keys()"
     )
-    start = time.perf_counter()
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "--method" in done.stdout
-    assert time.perf_counter() - start < 3.0, "0.2 s on an idle machine; this bound only catches a heavy import"
 
 
 def test_fit_head_from_end_to_end(
