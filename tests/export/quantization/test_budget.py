@@ -100,12 +100,10 @@ def test_the_plan_found_is_what_exporters_get_and_the_manifest_says_how_it_was_f
 
 
 @pytest.mark.usefixtures("searched")
-def test_a_target_that_used_its_own_quantiser_does_not_claim_the_search(tiny_checkpoint: Path, tmp_path: Path) -> None:
-    told: list[str] = []
-    outcome = _export(load_checkpoint(tiny_checkpoint), tmp_path, "onnx", told)
-    assert any("which the search does not cover" in what for what in told)
-    assert _manifest(outcome).quantization.search is None
-    assert "| micro-AP budget | none was searched for |" in model_card(_manifest(outcome))
+def test_onnx_takes_the_plan_that_was_found_as_every_target_does(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    manifest = _manifest(_export(load_checkpoint(tiny_checkpoint), tmp_path, "onnx", []))
+    assert manifest.quantization.search is not None
+    assert manifest.quantization.recipe == PLAN.recipe
 
 
 def test_a_budget_that_cannot_be_met_keeps_the_best_marks_it_and_exits_1(
