@@ -9,13 +9,12 @@ from __future__ import annotations
 from typing import ClassVar
 
 import torch
-import torch.nn.functional as F  # noqa: N812 (the name every PyTorch reader knows)
 from torch import Tensor, nn
 
 from distill.losses.bank import Bank
 from distill.losses.batch import Batch, Dims, check_above
-from distill.losses.gather import gather_rows, global_mean
-from distill.losses.pairs import match_masks, shares_image
+from distill.losses.gather import gather_rows
+from distill.losses.pairs import contrast, match_masks, shares_image
 from distill.losses.precision import in_float32
 
 
@@ -46,25 +45,14 @@ class InfoNCE(nn.Module):
 
     @in_float32
     def forward(self, batch: Batch) -> Tensor:
-        positives, negatives = match_masks(batch.sources())
-        rows = gather_rows(batch.descriptors)
-        logits = batch.descriptors @ rows.T / self.temperature
-        # The least finite number: a row without negatives then has a loss and gradients of 0, not NaN.
-        of_negatives = logits.masked_fill(~negatives, torch.finfo(logits.dtype).min).logsumexp(dim=1, keepdim=True)
-        if self.bank is not None and self.bank_ids is not None:
-            of_negatives = torch.logaddexp(of_negatives, self._of_bank(batch, self.bank, self.bank_ids))
-            if self.training:
-                self.bank.push(rows)
-                self.bank_ids.push(gather_rows(batch.sources()))
-        terms = F.softplus(of_negatives - logits).masked_fill(~positives, 0.0)
-        num_positives = positives.sum(dim=1)
-        return global_mean(terms.sum(dim=1) / num_positives.clamp(min=1), num_positives > 0)
-
-    def _of_bank(self, batch: Batch, bank: Bank, ids: Bank) -> Tensor:
-        """(N, 1) log of the summed exp(s / T) over past rows of other images."""
-        if not bank.rows.numel():
-            return batch.descriptors.new_full((len(batch.descriptors), 1), torch.finfo(batch.descriptors.dtype).min)
-        # A copy: the bank changes before the backward pass.
-        logits = batch.descriptors @ bank.filled().clone().T / self.temperature
-        own = shares_image(batch.sources(), ids.filled())
-        return logits.masked_fill(own, torch.finfo(logits.dtype).min).logsumexp(dim=1, keepdim=True)
+        sources, rows = batch.sources(), gather_rows(batch.descriptors)
+        positives, negatives = match_masks(sources)
+        held = rows
+        if self.bank is not None and self.bank_ids is not None and self.bank.rows.numel():
+            held = torch.cat([rows, self.bank.filled()])  # a copy: the bank changes before the backward pass
+            negatives = torch.cat([negatives, ~shares_image(sources, self.bank_ids.filled())], dim=1)
+        loss = contrast(batch.descriptors @ held.T / self.temperature, positives, negatives)
+        if self.training and self.bank is not None and self.bank_ids is not None:
+            self.bank.push(rows)
+            self.bank_ids.push(gather_rows(sources))
+        return loss

@@ -12,14 +12,13 @@ from __future__ import annotations
 from typing import ClassVar
 
 import torch
-import torch.nn.functional as F  # noqa: N812 (the name every PyTorch reader knows)
 from torch import Tensor, nn
 
 from distill.errors import InputError
 from distill.losses.bank import Bank
 from distill.losses.batch import Batch, Dims, check_above
-from distill.losses.gather import gather_rows, global_mean
-from distill.losses.pairs import shares_image
+from distill.losses.gather import gather_rows
+from distill.losses.pairs import contrast, shares_image
 from distill.losses.precision import in_float32
 
 
@@ -54,13 +53,9 @@ class MomentumContrast(nn.Module):
         held, held_ids = keys, ids
         if self.bank.rows.numel():
             held, held_ids = torch.cat([keys, self.bank.filled()]), torch.cat([ids, self.bank_ids.filled()])
-        logits = batch.descriptors @ held.T / self.temperature
         same_image = shares_image(batch.sources(), held_ids)
-        of_negatives = logits.masked_fill(same_image, torch.finfo(logits.dtype).min).logsumexp(dim=1, keepdim=True)
-        positives = same_image[:, : len(keys)]
-        terms = F.softplus(of_negatives - logits[:, : len(keys)]).masked_fill(~positives, 0.0)
-        num_positives = positives.sum(dim=1)
-        loss = global_mean(terms.sum(dim=1) / num_positives.clamp(min=1), num_positives > 0)
+        logits = batch.descriptors @ held.T / self.temperature
+        loss = contrast(logits, same_image[:, : len(keys)], ~same_image)
         if self.training:
             self.bank.push(keys)
             self.bank_ids.push(ids)
