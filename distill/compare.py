@@ -21,7 +21,6 @@ from distill.config import RunConfig
 from distill.config_files import read_config
 from distill.errors import InputError
 from distill.files import whole_file
-from distill.metrics_log import read_metrics
 from distill.run_folder import RunFolder, check_same_recipe, open_run
 from distill.start_run import begin, go_on
 from distill.validation import Benchmark, open_benchmark
@@ -126,10 +125,10 @@ def _run(config: RunConfig, recipe: str, seed: int, folder: RunFolder, benchmark
         return Run(**json.loads(judged_path.read_text(encoding="utf-8")))
     seconds = None
     if folder.state_path.is_file():
-        go_on(folder.path, None, [])
+        finished = go_on(folder.path, None, [])
     else:
         began_s = time.monotonic()
-        begin(config, folder.path)
+        finished = begin(config, folder.path)
         seconds = time.monotonic() - began_s
     descriptors = benchmark.describe(load_checkpoint(folder.student_path).model, torch.device("cpu"))
     found = benchmark.judge(descriptors)
@@ -138,17 +137,13 @@ def _run(config: RunConfig, recipe: str, seed: int, folder: RunFolder, benchmark
         seed=seed,
         micro_ap=found.micro_ap,
         recall_at_p90=found.recall_at_p90,
-        num_views=_num_steps(folder) * config.batch_size * config.data.num_views,
+        num_views=finished.trained.num_steps * config.batch_size * config.data.num_views,
         seconds=seconds,
         resampled=benchmark.resampled(descriptors).tolist(),
     )
     with whole_file(judged_path) as temporary:
         temporary.write_text(json.dumps(asdict(run)), encoding="utf-8")
     return run
-
-
-def _num_steps(folder: RunFolder) -> int:
-    return int(read_metrics(folder.metrics_path)[-1]["step"])
 
 
 def summarize(runs: Sequence[Run], recipes: Sequence[str]) -> list[Row]:
