@@ -99,9 +99,42 @@ def test_a_trunk_from_a_file_travels_inside_the_checkpoint(
     assert torch.equal(loaded.model.trunk.state_dict()["conv1.weight"], state["conv1.weight"])
 
 
+def test_a_trained_student_gets_a_head_and_keeps_its_trunk_and_its_history(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from distill.checkpoint import make_card, save_checkpoint
+    from distill.students import Student
+
+    torch.manual_seed(1)
+    trained = Student("resnet18", 64, 96)
+    card = make_card(trained, trunk="timm, trained on", recipe="a training", data="its photographs", licence="CC0-1.0")
+    path, out = tmp_path / "run" / "student.safetensors", tmp_path / "mine.safetensors"
+    save_checkpoint(path, trained, card)
+    monkeypatch.setattr(
+        sys, "argv", ["distill", "fit-head", "--student", str(path), "--images", str(pictures), "--out", str(out)]
+    )
+    with pytest.raises(SystemExit) as stopped:
+        app()
+    assert not stopped.value.code
+
+    fitted = load_checkpoint(out)
+    for name, tensor in trained.trunk.state_dict().items():
+        assert torch.equal(fitted.model.trunk.state_dict()[name], tensor), name
+    assert not torch.allclose(fitted.model.head.weight, trained.head.weight)
+    assert (fitted.card.descriptor_dim, fitted.card.input_size_px) == (64, 96)
+    assert (fitted.card.trunk, fitted.card.trunk_inside, fitted.card.licence) == ("timm, trained on", True, "CC0-1.0")
+    assert fitted.card.trunk_sha256 == card.trunk_sha256
+    assert fitted.card.recipe == (
+        "a training && python -m distill fit-head --student student.safetensors --images pictures "
+        "--method pca-whitening --dim 64 --size 96"
+    )
+    assert fitted.card.data == "its photographs; head: 70 images: pictures"
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"student": "default", "dim": 64}, "--student default brings its own trunk; leave --trunk out"),
         ({"images": "absent"}, "no folder or tar of images at absent"),
         ({"out": "mine.pt"}, "--out needs a file name that ends in .safetensors, got mine.pt"),
         ({"student": "resnet81"}, "did you mean 'resnet18'?"),
