@@ -24,7 +24,7 @@ EXAMPLES = "\n\n".join(
     [
         "Example: python -m distill compare --images photos --dataset artifacts/datasets/mine --recipe default "
         "--recipe sscd student.name=efficientnet_lite0 student.trunk=pypi student.descriptor_dim=256 batch_size=64 "
-        "epochs=4 data.size_px=128 sscd:optimizer.lr=0.075",
+        "epochs=4 data.size_px=128 data.num_views=2 default:student.start_from=null sscd:optimizer.lr=0.075",
     ]
 )
 

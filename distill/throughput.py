@@ -55,13 +55,15 @@ class Rounds:
 
 
 def bench_config(student: str, size_px: int, batch_size: int, num_rounds: int, steps: int, folder: Path) -> RunConfig:
-    """A run that is long enough for the rounds, with the losses of the default recipe."""
+    """A run that is long enough for the rounds: contrastive losses, and distillation from a bank."""
     from distill.config_files import read_config, with_overrides
 
     steps_per_epoch = NUM_PHOTOS // batch_size
     epochs = -(-(NUM_WARMUPS + num_rounds * steps + 1) // steps_per_epoch) + 1
     words = [
         "name=throughput",
+        "losses=[{name: infonce}, {name: koleo}, {name: similarity_distillation, bank_size: 8192}]",
+        "ema_decay=0.999",
         f"student={{name: {student}, input_size_px: {size_px}, trunk: random, wide_dim: {TEACHER_DIM}}}",
         f"data={{augmentation: none, size_px: {size_px}}}",
         f"teacher={{name: bench, cache: {json.dumps(str(folder / 'cache'))}}}",

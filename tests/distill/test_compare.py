@@ -18,6 +18,7 @@ WORDS = (
     "losses=[{name: infonce}]",
     "data.augmentation=strong_blur",
     "data.size_px=64",
+    "data.num_views=2",
     "epochs=1",
     "warmup_epochs=0",
     "batch_size=4",
