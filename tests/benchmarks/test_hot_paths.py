@@ -159,16 +159,16 @@ def test_reading_a_full_record_and_its_percentiles(benchmark: BenchmarkFixture, 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
 def test_core_ml_by_reference(benchmark: BenchmarkFixture, tmp_path: Path, precision: str) -> None:
-    """The default student at 224 px, one image at a time on one thread, as the bench judges it."""
+    """The default student, one image at a time on one thread, as the bench judges it."""
     from distill.checkpoint import open_student
     from export.mil.session import load
     from export.pipeline import export_bundles
 
-    (outcome,) = export_bundles(
-        open_student("default"), [("coreml", precision)], None, tmp_path, False, lambda _name, _what: None
-    )
+    student = open_student("default")
+    (outcome,) = export_bundles(student, [("coreml", precision)], None, tmp_path, False, lambda _name, _what: None)
     assert outcome.bundle_dir is not None, outcome.reason
     session = load(outcome.bundle_dir / "model.mlpackage", 1)
-    session.feed(np.random.default_rng(0).integers(0, 256, (224, 224, 3), dtype=np.uint8))
+    side = student.card.input_size_px
+    session.feed(np.random.default_rng(0).integers(0, 256, (side, side, 3), dtype=np.uint8))
     benchmark(session.invoke)
     per_second(benchmark, 1, "images")

@@ -182,13 +182,15 @@ def test_open_student_suggests_the_closest_shipped_name() -> None:
 
 def test_the_shipped_student_is_small_complete_and_honest() -> None:
     path = checkpoint.SHIPPED_DIR / "default.safetensors"
-    assert path.stat().st_size < 1_000_000
+    assert path.stat().st_size < 10_000_000
     card = load_checkpoint(path).card
-    assert (card.student, card.descriptor_dim, card.trunk, card.trunk_inside) == (
+    assert (card.student, card.descriptor_dim, card.input_size_px, card.trunk_inside) == (
         "efficientnet_lite0",
         256,
-        "pypi",
-        False,
+        192,
+        True,
     )
     assert card.teacher is None
-    assert card.recipe.startswith("python -m distill fit-head")
+    assert card.recipe.startswith("python -m distill train --config default")
+    assert "CC BY 4.0" in card.data
+    assert "Apache-2.0" in card.licence
