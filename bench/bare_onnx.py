@@ -18,6 +18,7 @@ def median_ms(model: str, num_threads: int, num_warmups: int, num_runs: int) -> 
     options = ort.SessionOptions()
     options.intra_op_num_threads = num_threads
     options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.x64quantprecision", "1")  # as the runtime file has it
     session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     tensor = session.get_inputs()[0]
     feeds = {tensor.name: np.random.default_rng(0).uniform(0, 255, tensor.shape).astype(np.float32)}

@@ -8,12 +8,14 @@ CARD_NAME = "README.md"
 
 _HOW_TO_RUN = {
     "torchscript": """```python
-torch.backends.quantized.engine = "onednn"  # int8 on x86; on ARM leave the default, qnnpack
+torch.backends.quantized.engine = "qnnpack"  # int8; "onednn" on x86 with AVX512-VNNI: others saturate
 module = torch.jit.load("{model}").eval()
 descriptor = module(pixels)  # (1, 3, {size}, {size}) float32 0..255 -> (1, {dim})
 ```""",
     "onnx": """```python
-session = onnxruntime.InferenceSession("{model}")
+options = onnxruntime.SessionOptions()
+options.add_session_config_entry("session.x64quantprecision", "1")  # int8 saturates on x86 without VNNI else
+session = onnxruntime.InferenceSession("{model}", options)
 (descriptor,) = session.run(["descriptor"], {{"pixels": pixels}})  # (1, 3, {size}, {size}) float32 0..255
 ```""",
     "coreml": """```swift

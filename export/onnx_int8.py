@@ -3,7 +3,8 @@
 `torch.onnx.export` writes signed activations and float32 biases. ONNX Runtime then fuses fewer convolutions and turns
 each to channel-last and back: twice the time (docs/decisions/0010-one-quantised-graph-for-every-target.md). Here
 activations become unsigned, the same scale with integers and zero point moved by 128, and a convolution's bias becomes
-int32, which the execution providers of phones ask for. A Linear's bias stays float32: the runtime quantises it.
+int32, which the execution providers of phones ask for. A Linear's bias stays float32: the runtime quantises it. Weights
+share no zero point, because ONNX Runtime's precise mode for x86 without VNNI cannot rewrite one that is shared.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ def to_runtime_form(model: ModelProto) -> ModelProto:
     graph = model.graph
     constants: Constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
     _use_unsigned_activations(graph, constants)
+    _part_zero_points(graph, constants)
     _quantize_biases(graph, constants)
     _keep_float_weights(graph, constants)
     used = {name for node in graph.node for name in node.input}
@@ -50,6 +52,15 @@ def _unsigned(constants: Constants, name: str) -> str:
     signed = constants[name].astype(np.int16)
     constants[f"{name}.unsigned"] = (signed + np.int16(_SIGNED_TO_UNSIGNED)).astype(np.uint8)
     return f"{name}.unsigned"
+
+
+def _part_zero_points(graph: GraphProto, constants: Constants) -> None:
+    """A zero point for each weight, by a name of its own."""
+    for node in graph.node:
+        if node.op_type == DEQUANTIZE and constants[node.input[1]].ndim == 1:
+            name = f"{node.output[0]}.zero_point"
+            constants[name] = constants[node.input[2]]
+            node.input[2] = name
 
 
 def _quantize_biases(graph: GraphProto, constants: Constants) -> None:

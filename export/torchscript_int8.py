@@ -1,4 +1,4 @@
-"""The quantised trunk on PyTorch's own int8 kernels (oneDNN on x86, QNNPACK on ARM), so that TorchScript runs it fast.
+"""The quantised trunk on PyTorch's own int8 kernels (oneDNN or QNNPACK), so that TorchScript runs it fast.
 
 `convert_pt2e` leaves `quantize` / `dequantize` pairs around float ops. Here each convolution, linear and residual add
 between such a pair becomes one quantised op; every other op keeps its pair and computes in float. A ReLU or ReLU6
@@ -25,7 +25,7 @@ _QUANTIZE = _qd.quantize_per_tensor.default
 _DEQUANTIZE = _qd.dequantize_per_tensor.default
 _DEQUANTIZE_WEIGHT = _qd.dequantize_per_channel.default
 _ADDS = frozenset({_aten.add.Tensor, _aten.add_.Tensor})
-ENGINE_NOTE = "on x86 set torch.backends.quantized.engine = 'onednn' (FBGEMM's depthwise kernels saturate)"
+ENGINE_NOTE = "on x86 set torch.backends.quantized.engine to 'onednn' with AVX512-VNNI, else 'qnnpack': others saturate"
 _SIGNED_TO_UNSIGNED = 128  # PyTorch's kernels take unsigned activations: the same scale, the zero point moved
 
 

@@ -29,9 +29,19 @@ class TorchScriptSession:
         return np.array(self._output[0].numpy(), dtype=np.float32)
 
 
+def exact_int8_engine() -> str:
+    """The int8 kernels that add up without saturating.
+
+    FBGEMM, the default on x86, saturates int16 in its depthwise kernels. Without the VNNI instructions oneDNN does so
+    in all of them, and QNNPACK does not.
+    """
+    return "onednn" if torch.cpu._is_vnni_supported() else "qnnpack"
+
+
 def load(path: Path, num_threads: int) -> TorchScriptSession:
     """Open a module; the thread count is process-wide in PyTorch."""
     torch.set_num_threads(num_threads)
-    if "onednn" in torch.backends.quantized.supported_engines:
-        torch.backends.quantized.engine = "onednn"  # the default, FBGEMM, saturates int16 in its depthwise kernels
+    engine = exact_int8_engine()
+    if engine in torch.backends.quantized.supported_engines:
+        torch.backends.quantized.engine = engine
     return TorchScriptSession(torch.jit.load(str(path), map_location="cpu").eval())

@@ -171,6 +171,17 @@ def test_onnx_runtime_computes_in_int8_what_is_int8_and_nothing_else(
     assert (kinds["QLinearConv"], kinds["Conv"] + kinds["FusedConv"]) == (in_int8, in_float)
 
 
+def test_no_two_weights_share_a_zero_point_which_the_precise_mode_of_onnx_runtime_could_not_rewrite(
+    student: PixelStudent, quantized: GraphModule, tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    graph = onnx.load(export(student, quantized, "onnx", tiny_checkpoint, tmp_path)).graph
+    shapes = {tensor.name: list(tensor.dims) for tensor in graph.initializer}
+    pairs = [node for node in graph.node if node.op_type == "DequantizeLinear" and len(node.input) == 3]
+    zero_points = [node.input[2] for node in pairs if shapes[node.input[1]]]  # a scale for each channel
+    assert len(zero_points) > 1
+    assert len(set(zero_points)) == len(zero_points)
+
+
 def test_onnx_s_own_reference_evaluator_gives_the_same_descriptors(
     student: PixelStudent,
     quantized: GraphModule,

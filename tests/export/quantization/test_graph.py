@@ -14,6 +14,7 @@ from export.pixels import PixelStudent, to_batch
 from export.quantization.graph import quantize_trunk
 from export.quantization.ops import CLAMPS
 from export.quantization.plan import QuantizationPlan
+from export.runtimes.torchscript import exact_int8_engine
 from export.torchscript_int8 import lower_to_int8_kernels
 
 QUANTIZE = torch.ops.quantized_decomposed.quantize_per_tensor.default
@@ -58,11 +59,10 @@ def test_the_lowered_graph_runs_every_convolution_and_add_in_int8(quantized) -> 
     assert targets.count(torch.ops.quantized.add) == 9
 
 
-@pytest.mark.skipif("onednn" not in torch.backends.quantized.supported_engines, reason="needs the oneDNN engine")
 def test_the_lowered_graph_gives_what_the_quantised_one_gives(
     student: PixelStudent, quantized, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(torch.backends.quantized, "engine", "onednn")
+    monkeypatch.setattr(torch.backends.quantized, "engine", exact_int8_engine())
     image = student.normalize(to_batch(calibration_set(None, 64).views[0]))
     with torch.inference_mode():
         expected, lowered = quantized(image), lower_to_int8_kernels(quantized)(image)
