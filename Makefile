@@ -32,7 +32,7 @@ demo: $(INSTALLED)  ## Default student -> four targets in fp32 and int8 -> verif
 	@echo '  $(PY) -m export --target tflite --calibration PHOTOS     INT8 ranges from your own photographs'
 	@echo '  $(PY) -m bench run --bundle $(DEMO)/bundles --preset quick    timings to rely on'
 
-test: $(INSTALLED) check  ## Everything but the complete matrix, in under 25 minutes on 2 cores
+test: $(INSTALLED) check  ## Everything but the complete matrix: 20 to 30 minutes on 2 cores
 	$(PYTEST) -m 'not slow'
 
 test-all: $(INSTALLED) check  ## With the complete matrix: six students, five targets
