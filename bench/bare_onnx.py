@@ -12,13 +12,15 @@ import time
 import numpy as np
 import onnxruntime as ort
 
+from export.runtimes.onnxruntime import EXACT_INT8
+
 
 def median_ms(model: str, num_threads: int, num_warmups: int, num_runs: int) -> float:
     """Median duration of one call, on random pixels."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = num_threads
     options.inter_op_num_threads = 1
-    options.add_session_config_entry("session.x64quantprecision", "1")  # as the runtime file has it
+    options.add_session_config_entry(*EXACT_INT8)
     session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     tensor = session.get_inputs()[0]
     feeds = {tensor.name: np.random.default_rng(0).uniform(0, 255, tensor.shape).astype(np.float32)}
