@@ -42,6 +42,6 @@ class QuantizationPlan:
         )
 
 
-# What int8 is made by where no search was asked for: on the default student, biases corrected leave a quarter of the
+# What int8 is made by where no search was asked for: on ImageNet's Lite0, biases corrected leave a quarter of the
 # descriptors' error (docs/decisions/0009-int8-by-an-accuracy-budget.md).
 UNSEARCHED = QuantizationPlan(bias_corrected=True)
