@@ -161,14 +161,18 @@ def recipe_command(config: RunConfig) -> str:
     shipped = shipped_configs()
     words = [f"python -m distill train --config {config.name}"]
     if config.name in shipped:
+        recipe = read_config(config.name)
         leaves = dict(_leaves(config.model_dump()))
-        changed = [key for key in differences(config, read_config(config.name)) if key in leaves]
-        words += [shlex.quote(f"{key}={_without_folder(leaves[key])}") for key in changed]
+        changed = differences(config, recipe)
+        if [loss.name for loss in config.losses] != [loss.name for loss in recipe.losses]:
+            words.append(shlex.quote(f"losses={json.dumps([loss.model_dump() for loss in config.losses])}"))
+            changed = [key for key in changed if not key.startswith("losses.")]
+        words += [shlex.quote(f"{key}={without_folder(leaves[key])}") for key in changed if key in leaves]
     return " ".join(words)
 
 
-def _without_folder(value: object) -> str:
-    """As YAML reads it back."""
+def without_folder(value: object) -> str:
+    """As YAML reads it back; a path by its last part, because cards travel."""
     return (Path(value).name if "/" in value else value) if isinstance(value, str) else json.dumps(value)
 
 
@@ -176,8 +180,8 @@ def _leaves(value: object, prefix: str = "") -> Iterator[tuple[str, object]]:
     if isinstance(value, dict):
         for key, inner in value.items():
             yield from _leaves(inner, f"{prefix}{key}.")
-    elif isinstance(value, (list, tuple)):
+    elif isinstance(value, (list, tuple)) and any(isinstance(item, dict) for item in value):
         for index, inner in enumerate(value):
             yield from _leaves(inner, f"{prefix}{index}.")
-    else:
+    else:  # a list of names too: overrides reach entries that are there, and a shorter list has fewer
         yield prefix.rstrip("."), value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,22 @@ def test_the_command_of_a_card_names_what_was_changed_and_no_folder() -> None:
     assert recipe_command(config) == (
         "python -m distill train --config sscd micro_batch_size=8 seed=3 student.trunk=trunk.pth"
     )
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        ["student.frozen_layers=[conv_stem, bn1]"],
+        ["losses=[{name: koleo, weight: 30}]"],
+        ["losses=[{name: infonce}, {name: koleo}, {name: directclr, d0: 64}]", "optimizer.lr=0.1"],
+        ["losses.1.weight=10", "data.mixing={}"],
+    ],
+)
+def test_the_command_of_a_card_makes_the_same_run_again(changed: list[str]) -> None:
+    config = read_config("default", changed)
+    words = shlex.split(recipe_command(config))
+    assert words[:6] == ["python", "-m", "distill", "train", "--config", "default"]
+    assert differences(read_config("default", words[6:]), config) == []
 
 
 def test_overrides_go_over_the_file(mine: str) -> None:
