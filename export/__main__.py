@@ -47,7 +47,10 @@ def main(
     ] = "default",
     precision: Annotated[
         list[str] | None,
-        typer.Option(help="fp32, fp16, int8, or all; repeatable.", show_default="the target's recommended one"),
+        typer.Option(
+            help="fp32, fp16, int8, all of these, or w8a16 (TFLite); repeatable.",
+            show_default="the target's recommended one",
+        ),
     ] = None,
     calibration: Annotated[
         Path | None,

@@ -19,7 +19,7 @@ from export.pipeline import Outcome, bundle_name, export_bundles
 from export.quantization.budget import NOTE, Budget
 from export.quiet import terminal
 from export.structure import summary
-from export.targets import PRECISIONS, TARGETS, find_target
+from export.targets import CALIBRATED, PRECISIONS, TARGETS, find_target
 
 _STYLES = {"ok": "green", "exported but failed its check": "yellow", "failed": "red"}
 
@@ -33,14 +33,18 @@ def plan_jobs(targets: Sequence[str], precisions: Sequence[str]) -> list[tuple[s
     if not targets:
         raise InputError(f"nothing to export: give --target, one of {', '.join(TARGETS)}, or all")
     chosen = set(TARGETS) if "all" in targets else {name for name in targets if find_target(name)}
+    known = dict.fromkeys(precision for target in TARGETS.values() for precision in target.precisions)
     for name in precisions:
-        if name not in (*PRECISIONS, "all"):
-            raise unknown_name("precision", name, [*PRECISIONS, "all"])
+        if name not in (*known, "all"):
+            raise unknown_name("precision", name, [*known, "all"])
+        takers = [target for target in TARGETS if name in TARGETS[target].precisions]
+        if name != "all" and not chosen.intersection(takers):
+            raise InputError(f"{name} is for {', '.join(takers)} alone; add --target {takers[0]}, or leave {name} out")
     jobs = []
-    for target in TARGETS:
-        if target in chosen:
-            wanted = PRECISIONS if "all" in precisions else precisions or [TARGETS[target].recommended_precision]
-            jobs += [(target, precision) for precision in PRECISIONS if precision in wanted]
+    for name, target in TARGETS.items():
+        if name in chosen:
+            wanted = PRECISIONS if "all" in precisions else precisions or [target.recommended_precision]
+            jobs += [(name, precision) for precision in target.precisions if precision in {*wanted, *precisions}]
     return jobs
 
 
@@ -57,12 +61,12 @@ def run_export(
 ) -> int:
     """Export and print; the exit code is 0 where every artifact is ok, 1 where one is not."""
     jobs = plan_jobs(targets, precisions)
-    for option, given in (
-        ("--calibration", calibration_dir is not None),
-        ("--disjoint-from", bool(disjoint_from)),
-        ("--max-drop", budget is not None),
+    for option, given, takers in (
+        ("--calibration", calibration_dir is not None, CALIBRATED),
+        ("--disjoint-from", bool(disjoint_from), CALIBRATED),
+        ("--max-drop", budget is not None, ("int8",)),
     ):
-        if given and not any(precision == "int8" for _, precision in jobs):
+        if given and not any(precision in takers for _, precision in jobs):
             raise InputError(f"{option} is for int8, and no int8 was asked for; add --precision int8, or leave it out")
     checkpoint = open_student(student)
     with os.fdopen(terminal(), "w") as stream:

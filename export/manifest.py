@@ -201,7 +201,7 @@ class Manifest(_Strict):
     name: str = pydantic.Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")  # it becomes a file name
     state: Literal["ok", "exported but failed its check"]
     target: str
-    precision: str = pydantic.Field(pattern=r"^(fp32|fp16|int8)$")
+    precision: str = pydantic.Field(pattern=r"^(fp32|fp16|int8|w8a16)$")
     created_utc: str
     model_path: str
     model_bytes: int

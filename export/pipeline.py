@@ -40,7 +40,7 @@ from export.quantization.budget import Budget, open_validation, search_plan
 from export.quantization.plan import UNSEARCHED
 from export.quiet import interruptible, output_to
 from export.structure import check_structure
-from export.targets import TARGETS, Exported, ExportRequest, load_exporter
+from export.targets import CALIBRATED, TARGETS, Exported, ExportRequest, load_exporter
 
 if TYPE_CHECKING:
     from torch.fx import GraphModule
@@ -122,7 +122,7 @@ def export_bundles(
     for name in names.values():
         check_can_write(out / name, overwrite)
     plan = ExportPlan(checkpoint, calibration_dir, progress)
-    if any(precision == "int8" for _, precision in jobs):
+    if any(precision in CALIBRATED for _, precision in jobs):
         skipped = plan.calibration.skipped
         if skipped:
             images = "image" if len(skipped) == 1 else "images"
@@ -204,6 +204,7 @@ def _fill_bundle(plan: ExportPlan, target_name: str, precision: str, name: str, 
         quantized_trunk=lambda: plan.quantized_trunk,
         metadata=_metadata(plan.checkpoint, target_name, precision),
         model_path=model_path,
+        calibration_views=lambda: plan.calibration.views,
     )
     plan.progress(name, "converting")
     with interruptible():
@@ -254,7 +255,7 @@ def _manifest(
     card = plan.checkpoint.card
     calibration = None
     search = plan.search if precision == "int8" else None
-    if precision == "int8":
+    if precision in CALIBRATED:
         used = plan.calibration
         calibration = CalibrationInfo(
             source=used.source,

@@ -16,9 +16,12 @@ if TYPE_CHECKING:
     from torch.fx import GraphModule
 
     from distill.checkpoint import StudentCard
+    from distill.preprocessing import Pixels
     from export.pixels import PixelStudent
 
-PRECISIONS = ("fp32", "fp16", "int8")
+PRECISIONS = ("fp32", "fp16", "int8")  # of every target
+W8A16 = "w8a16"  # int8 weights, int16 activations
+CALIBRATED = ("int8", W8A16)
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,7 @@ class ExportRequest:
     quantized_trunk: Callable[[], GraphModule]
     metadata: dict[str, str]
     model_path: Path
+    calibration_views: Callable[[], Pixels]  # (N, S, S, 3) uint8
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,12 @@ class Target:
     model_name: str
     packages: tuple[str, ...]  # distributions whose versions the manifest records; the first is what to install
     recommended_precision: str
+    more_precisions: tuple[str, ...] = ()
+
+    @property
+    def precisions(self) -> tuple[str, ...]:
+        """All that it can be exported in."""
+        return PRECISIONS + self.more_precisions
 
 
 TARGETS: dict[str, Target] = {
@@ -65,6 +75,7 @@ TARGETS: dict[str, Target] = {
         "model.tflite",
         ("litert-torch", "ai-edge-quantizer", "ai-edge-litert", "torch"),
         "int8",
+        (W8A16,),
     ),
     "executorch": Target(
         "export.executorch:export_executorch", "model.pte", ("executorch", "torch", "torchao"), "int8"

@@ -18,7 +18,9 @@ from torch import Tensor, nn
 
 from export.lowering import pad_between_pair_and_convolution, with_concatenated_padding, with_float_constants
 from export.pixels import PixelStudent
-from export.targets import EXACT, FLOAT_ENDS, Exported, ExportRequest, descriptor_output, pixel_input
+from export.quantization.graph import round_weights
+from export.targets import EXACT, FLOAT_ENDS, W8A16, Exported, ExportRequest, descriptor_output, pixel_input
+from export.tflite_w8a16 import RECIPE, to_w8a16
 
 METADATA_NAME = "icd_mobile"
 _EVERY_OP = qtyping.TFLOperationName.ALL_SUPPORTED
@@ -53,15 +55,21 @@ def export_tflite(request: ExportRequest) -> Exported:
         trunk = with_float_constants(with_concatenated_padding(padded))
         content = _convert(request.student.with_trunk(trunk), size_px, _STATIC)
         recipe, float_parts = request.plan.recipe, FLOAT_ENDS
+    elif request.precision == W8A16:
+        trunk = round_weights(request.student, request.calibration_views())
+        content = _convert(request.student.with_trunk(trunk), size_px, None)
     else:
         content = _convert(request.student, size_px, None)
-    # Before casting: the quantizer keeps metadata, but writes buffers that this schema code cannot pack again.
+    # Before the quantizer: it keeps metadata, but writes buffers that this schema code cannot pack again.
     content = _with_metadata(content, request.metadata)
     if request.precision == "fp16":
         quantizer = Quantizer(content)
         quantizer.update_quantization_recipe(".*", _EVERY_OP, _HALF, AlgorithmName.FLOAT_CASTING)
         content = bytes(quantizer.quantize().quantized_model)
         recipe, float_parts = "weights stored as float16", "activations as the delegate computes: float16 on GPUs"
+    elif request.precision == W8A16:
+        content = to_w8a16(content, request.calibration_views())
+        recipe, float_parts = RECIPE, FLOAT_ENDS
     request.model_path.write_bytes(content)
     return Exported(
         recipe, float_parts, (pixel_input(size_px, "NHWC"),), (descriptor_output(request.card.descriptor_dim),)

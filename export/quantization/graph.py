@@ -27,7 +27,7 @@ from export.quantization.observer import int8_config, set_estimator
 from export.quantization.ops import CLAMPS, leave_in_float
 from export.quantization.parameters import replace_parameter
 from export.quantization.plan import QuantizationPlan
-from export.quantization.simulate import batch_size, in_float, rounding, simulate
+from export.quantization.simulate import batch_size, in_float, rounding, rounding_of_weights, simulate
 
 _aten = torch.ops.aten
 MATMULS = frozenset({_aten.conv2d.default, _aten.linear.default})
@@ -143,6 +143,16 @@ def to_int8(observed: ObservedTrunk, plan: QuantizationPlan) -> GraphModule:
     set_estimator(own, plan.estimator)
     quantized: GraphModule = convert_pt2e(leave_in_float(own, plan.float_ops))
     return quantized
+
+
+def round_weights(student: PixelStudent, views: Pixels) -> GraphModule:
+    """The trunk in float with its weights rounded as int8 rounds them, and biases corrected for that.
+
+    Activations are not rounded: for a target whose quantiser has more bits for them.
+    """
+    observed = observe_trunk(student, views, equalised=False)
+    modules = rounding_of_weights(observed.graph)
+    return simulate(observed.graph, modules, (), observed.corrected_biases(modules, ()))
 
 
 def without_guards(graph_module: GraphModule) -> GraphModule:

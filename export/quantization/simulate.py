@@ -16,6 +16,7 @@ from torch.fx import GraphModule
 from export.quantization.observer import set_estimator
 from export.quantization.ops import int8_ops, is_observer, leave_in_float
 from export.quantization.parameters import parameter_name, read_parameter, replace_parameter
+from export.quantization.plan import HISTOGRAM
 
 _RESHAPES = frozenset({"reshape", "view", "expand", "unflatten"})  # they name the batch of the example
 BATCH_SIZE = 8
@@ -66,6 +67,12 @@ def rounding(observed: GraphModule, estimator: str) -> dict[str, nn.Module]:
             rounded = torch.fake_quantize_per_channel_affine(values, scales, zero_points.int(), 0, low, high)
         modules[str(node.target)] = _Rounded(rounded)
     return modules
+
+
+def rounding_of_weights(observed: GraphModule) -> dict[str, nn.Module]:
+    """As `rounding`, with activations left as they are; how their ranges were read does not matter then."""
+    modules = rounding(observed, HISTOGRAM)
+    return {name: module if isinstance(module, _Rounded) else nn.Identity() for name, module in modules.items()}
 
 
 def simulate(

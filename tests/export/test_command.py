@@ -24,6 +24,16 @@ def test_all_targets_in_all_precisions_are_fifteen_jobs() -> None:
     assert len(plan_jobs(["all"], ["all"])) == 15
 
 
+def test_int16_activations_are_made_where_they_are_asked_for_and_the_target_has_them() -> None:
+    assert plan_jobs(["onnx", "tflite"], ["w8a16", "int8"]) == [
+        ("onnx", "int8"),
+        ("tflite", "int8"),
+        ("tflite", "w8a16"),
+    ]
+    with pytest.raises(InputError, match="w8a16 is for tflite alone; add --target tflite"):
+        plan_jobs(["onnx"], ["w8a16"])
+
+
 def test_without_a_precision_each_target_gets_its_recommended_one() -> None:
     assert plan_jobs(["coreml"], []) == [("coreml", TARGETS["coreml"].recommended_precision)]
 

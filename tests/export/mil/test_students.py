@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import coremltools as ct  # torch and timm are loaded already, by conftest.py
@@ -26,7 +27,17 @@ from export.targets import TARGETS, ExportRequest, load_exporter
 def convert(checkpoint: Checkpoint, student: PixelStudent, precision: str, folder: Path, quantized=None) -> Path:
     """The package of one precision."""
     path = folder / f"{precision}.mlpackage"
-    request = ExportRequest(student, checkpoint.card, precision, QuantizationPlan(), lambda: quantized, {}, path)
+    no_views = partial(pytest.fail, "calibration views are not needed")
+    request = ExportRequest(
+        student,
+        checkpoint.card,
+        precision,
+        QuantizationPlan(),
+        lambda: quantized,
+        {},
+        path,
+        no_views,
+    )
     load_exporter(TARGETS["coreml"])(request)
     return path
 

@@ -25,7 +25,7 @@ def test_a_linear_in_float_keeps_its_weights_and_the_other_one_is_int8(
     quantized = to_int8(observe_trunk(transformer, views, equalised=False), plan)
     card = load_checkpoint(tiny_checkpoint).card.model_copy(update={"input_size_px": views.shape[1]})
     path = tmp_path / "model.onnx"
-    export_onnx(ExportRequest(transformer, card, "int8", plan, lambda: quantized, {}, path))
+    export_onnx(ExportRequest(transformer, card, "int8", plan, lambda: quantized, {}, path, lambda: views))
     options = onnxruntime.SessionOptions()
     options.optimized_model_filepath = str(tmp_path / "optimised.onnx")
     options.log_severity_level = 3
