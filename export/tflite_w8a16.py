@@ -1,7 +1,8 @@
 """TFLite with int8 weights and int16 activations, by the AI Edge Quantizer, for processors that compute int16.
 
-The weights are the int8 integers of the one quantised graph, with biases corrected for them; only the activations'
-ranges are the quantizer's own. On a CPU the kernels of int16 are the plain ones: docs/int8.md has the figures.
+The weights are the int8 integers of the one quantised graph, with biases corrected for them; activations range from the
+least to the largest value that calibration saw. On a CPU the kernels of int16 are the plain ones: docs/int8.md has the
+figures.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from export.manifest import Manifest
 from export.parity import COSINE_MIN_BARS
 from export.pipeline import Outcome, export_bundles
 from export.runtimes import why_no_runtime
-from export.targets import TARGETS
+from export.targets import CALIBRATED, TARGETS
 from export.verify import verify_bundle
 
 
@@ -37,7 +37,7 @@ def assert_contract(outcome: Outcome, checkpoint: Checkpoint) -> None:
     assert (pixels.name, descriptor.name) == ("pixels", "descriptor")
     assert sorted(pixels.shape) == sorted((1, 3, card.input_size_px, card.input_size_px))
     assert descriptor.shape == (1, card.descriptor_dim)
-    assert (manifest.quantization.calibration is not None) == (outcome.precision == "int8")
+    assert (manifest.quantization.calibration is not None) == (outcome.precision in CALIBRATED)
     assert read_metadata(outcome.target, outcome.bundle_dir / manifest.model_path) == {
         "icd_mobile.student": card.student,
         "icd_mobile.weights_sha256": checkpoint.weights_sha256,
