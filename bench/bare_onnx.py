@@ -12,15 +12,14 @@ import time
 import numpy as np
 import onnxruntime as ort
 
-from export.runtimes.onnxruntime import EXACT_INT8
+from export.runtimes.onnxruntime import exact_int8_options
 
 
 def median_ms(model: str, num_threads: int, num_warmups: int, num_runs: int) -> float:
     """Median duration of one call, on random pixels."""
-    options = ort.SessionOptions()
+    options = exact_int8_options()
     options.intra_op_num_threads = num_threads
     options.inter_op_num_threads = 1
-    options.add_session_config_entry(*EXACT_INT8)
     session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     tensor = session.get_inputs()[0]
     feeds = {tensor.name: np.random.default_rng(0).uniform(0, 255, tensor.shape).astype(np.float32)}

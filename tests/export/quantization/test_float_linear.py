@@ -14,7 +14,7 @@ from export.onnx import export_onnx
 from export.pixels import PixelStudent, to_batch
 from export.quantization.graph import observe_trunk, to_int8
 from export.quantization.plan import QuantizationPlan
-from export.runtimes.onnxruntime import EXACT_INT8
+from export.runtimes.onnxruntime import exact_int8_options
 from export.targets import ExportRequest
 
 
@@ -26,10 +26,9 @@ def test_a_linear_in_float_keeps_its_weights_and_the_other_one_is_int8(
     card = load_checkpoint(tiny_checkpoint).card.model_copy(update={"input_size_px": views.shape[1]})
     path = tmp_path / "model.onnx"
     export_onnx(ExportRequest(transformer, card, "int8", plan, lambda: quantized, {}, path, lambda: views))
-    options = onnxruntime.SessionOptions()
+    options = exact_int8_options()
     options.optimized_model_filepath = str(tmp_path / "optimised.onnx")
     options.log_severity_level = 3
-    options.add_session_config_entry(*EXACT_INT8)
     session = onnxruntime.InferenceSession(path, options)
     optimised = onnx.load(tmp_path / "optimised.onnx").graph
     assert Counter(node.op_type for node in optimised.node)["QGemm"] == 1
