@@ -10,7 +10,6 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 PACKAGE = "onnxruntime"
-_CPUINFO = Path("/proc/cpuinfo")
 
 
 class OnnxRuntimeSession:
@@ -31,7 +30,7 @@ class OnnxRuntimeSession:
         return np.array(self._outputs[0][0], dtype=np.float32)
 
 
-def has_vnni(cpuinfo: Path = _CPUINFO) -> bool:
+def has_vnni(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
     """AVX512-VNNI, as Linux lists it. False where nothing is listed: that costs time, not accuracy."""
     try:
         flags = re.search(r"^flags\s*:(.*)$", cpuinfo.read_text(encoding="utf-8", errors="replace"), re.MULTILINE)
