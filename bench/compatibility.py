@@ -8,10 +8,10 @@ from typing import Literal
 
 import pydantic
 
-from bench.files import write_result
 from bench.records import FileName, Sha256
 from devices.base import DeviceFacts
 from distill.errors import InputError
+from distill.files import write_result
 from export.manifest import Evidence
 
 COMPATIBILITY_SCHEMA_VERSION = 1  # 1: first

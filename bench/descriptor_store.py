@@ -25,12 +25,12 @@ import numpy as np
 import PIL
 import pydantic
 
-from bench.files import write_synced
 from bench.pixel_files import PixelSource
 from bench.records import ArtifactInfo, FileName, RuntimeInfo, Sha256
 from bench.search import Descriptors
 from bench.skipped import SKIPPED_NAME, Skipped, read_skipped, write_skipped
 from distill.errors import InputError
+from distill.files import write_synced
 
 STORE_SCHEMA_VERSION = 1  # 1: first
 SHARD_SIZE = 128  # images; what a kill costs each worker at most

@@ -11,8 +11,8 @@ import numpy as np
 import pydantic
 
 from bench.datasets import Dataset
-from bench.files import write_whole
 from distill.errors import InputError
+from distill.files import write_whole
 from distill.preprocessing import UnreadableImageError, read_rgb
 
 NUM_EXAMPLES = 12

@@ -18,8 +18,7 @@ import PIL
 from PIL import Image
 
 from bench.datasets import Dataset
-from bench.files import write_whole
-from distill.files import whole_file
+from distill.files import whole_file, write_whole
 from distill.preprocessing import Pixels, UnreadableImageError, read_rgb, to_pixels
 
 CHUNK_SIZE = 1024  # images; about 200 MB of pixels at 256 px

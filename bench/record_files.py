@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pydantic
 
-from bench.files import write_result
 from bench.records import SCHEMA_VERSION, Record
 from distill.errors import InputError
+from distill.files import write_result
 
 RECORD_SUFFIX = ".record.json"
 

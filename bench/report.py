@@ -21,7 +21,6 @@ from bench.details import (
     structure_table,
 )
 from bench.examples import read_examples
-from bench.files import write_whole
 from bench.page import render_page
 from bench.precisions import PrecisionChoice, choose_precisions
 from bench.recommend import recommend
@@ -31,6 +30,7 @@ from bench.setting import Setting, common_setting
 from bench.table import NOT_MEASURED, Column, Row, columns_of, make_row, make_rows
 from bench.words import LEGEND, describe_device, describe_run, describe_worst, notes_by_text
 from distill.errors import InputError
+from distill.files import write_whole
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,9 @@ import numpy as np
 import PIL
 
 from bench.edit_chains import MIXED_SHARES, STRENGTHS
-from bench.files import write_whole
 from bench.photos import PhotoSource
 from bench.set_plan import BACKGROUND_SHARE, PlannedQuery, SetPlan, Settings
+from distill.files import write_whole
 
 SCHEMA_VERSION = 1  # 1: first. Whatever changes a pixel or a role that a seed gives changes this too.
 MANIFEST_NAME = "manifest.json"

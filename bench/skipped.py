@@ -9,8 +9,8 @@ from io import StringIO
 from pathlib import Path
 
 from bench.datasets import read_csv
-from bench.files import write_synced
 from distill.errors import InputError
+from distill.files import write_synced
 
 SKIPPED_NAME = "skipped.csv"
 COLUMNS = ("row", "image", "reason")

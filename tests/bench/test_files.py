@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.files import write_whole
+from distill.files import write_whole
 
 
 def test_interrupted_write_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
