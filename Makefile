@@ -48,13 +48,13 @@ bench: $(INSTALLED)  ## The project's own hot paths (pytest-benchmark)
 
 bench-harness: $(INSTALLED)  ## Our p50 against the runtimes' own measuring tools, in one run
 	$(PY) -m export --target onnx --target tflite --precision fp32 --precision int8 --out artifacts/harness --overwrite
-	$(PY) -m bench.harness --bundle artifacts/harness
+	$(PY) -m bench.limits.harness --bundle artifacts/harness
 
 bench-scale: $(INSTALLED)  ## Exact search and micro-AP at 50,000 x 1,000,000 against their limits: minutes
-	$(PY) -m bench.scale
+	$(PY) -m bench.limits.scale
 
 bench-train: $(INSTALLED)  ## The training loop against its bare steps, and against a ResNet-50 teacher in the loop
-	OMP_NUM_THREADS=1 $(PY) -m distill.throughput
+	OMP_NUM_THREADS=1 $(PY) -m distill.comparison.throughput
 
 clean:  ## Remove what was made, keep .venv
 	rm -rf artifacts build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks

@@ -9,20 +9,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench import (
-    calibration_spread_command,
-    embed_command,
-    evaluate_command,
-    make_dataset_command,
-    prepare_command,
-)
+from bench.commands import calibration_spread as calibration_spread_command
+from bench.commands import embed as embed_command
+from bench.commands import evaluate as evaluate_command
+from bench.commands import make_dataset as make_dataset_command
+from bench.commands import prepare as prepare_command
 from devices.base import DeviceError
-from distill.cli import one_line_errors, sigterm_cleans_up
+from icd_mobile.cli import one_line_errors, sigterm_cleans_up
 
 if TYPE_CHECKING:
-    from bench.records import Record
-    from bench.run import RunPlan, RunResult
-    from bench.table import Column, Row
+    from bench.records.record import Record
+    from bench.report.table import Column, Row
+    from bench.run.run import RunPlan, RunResult
 
 app = typer.Typer(
     add_completion=False,
@@ -73,9 +71,9 @@ def run(
     as_json: AsJson = False,
 ) -> None:
     with one_line_errors(DeviceError), sigterm_cleans_up():
-        from bench.latency import find_preset
-        from bench.run import RunPlan, run_bench
-        from bench.screen import Screen
+        from bench.records.latency import find_preset
+        from bench.run.run import RunPlan, run_bench
+        from bench.run.screen import Screen
 
         plan = RunPlan(
             bundles=bundle or [Path("artifacts/bundles")],
@@ -112,7 +110,7 @@ def report(
     as_json: AsJson = False,
 ) -> None:
     with one_line_errors(DeviceError):
-        from bench.report import write_reports
+        from bench.report.report import write_reports
 
         reports = write_reports(records, out)
         if as_json:
@@ -161,7 +159,7 @@ def _full_run(plan: RunPlan) -> list[str]:
 def _plain(result: RunResult) -> dict[str, object]:
     from dataclasses import asdict
 
-    from bench.table import make_row
+    from bench.report.table import make_row
 
     matrix = result.compatibility
     return {
@@ -176,11 +174,11 @@ def _print_result(result: RunResult) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from bench.details import detection_table
-    from bench.precisions import choose_precisions
-    from bench.recommend import recommend
-    from bench.table import columns_of, make_row
-    from bench.words import describe_worst, notes_by_text
+    from bench.report.details import detection_table
+    from bench.report.precisions import choose_precisions
+    from bench.report.recommend import recommend
+    from bench.report.table import columns_of, make_row
+    from bench.report.words import describe_worst, notes_by_text
 
     records = [record for record, _ in result.records]
     rows = [make_row(record) for record in records]
@@ -217,8 +215,8 @@ def _cell(column: Column, row: Row) -> str:
 
 def _exit_code(records: list[Record]) -> int:
     """1 where an artifact failed, or does not see colour; 3 where none could run for want of its runtime."""
-    from bench.records import REFERENCE_TARGETS
-    from bench.stability import ignores_colour
+    from bench.records.record import REFERENCE_TARGETS
+    from bench.run.stability import ignores_colour
 
     bundles = [record for record in records if record.artifact.target not in REFERENCE_TARGETS]
     if any(record.failure or (record.stability and ignores_colour(record.stability)) for record in records):

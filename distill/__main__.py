@@ -6,15 +6,13 @@ import sys
 
 import typer
 
-from distill import (
-    cache_command,
-    compare_command,
-    fit_head_command,
-    pack_command,
-    preview_command,
-    teachers_command,
-    train_command,
-)
+from distill.commands import augment_preview as preview_command
+from distill.commands import cache_teacher as cache_command
+from distill.commands import compare as compare_command
+from distill.commands import fit_head as fit_head_command
+from distill.commands import pack as pack_command
+from distill.commands import teachers as teachers_command
+from distill.commands import train as train_command
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from distill.cli import one_line_errors
-from distill.errors import InputError
+from icd_mobile.cli import one_line_errors
+from icd_mobile.errors import InputError
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -94,7 +94,7 @@ def main(
         if verify:
             if target or precision or calibration or disjoint_from or validation or max_drop is not None:
                 raise InputError("--verify checks bundles and takes no export options; leave those out")
-            from export.verify import verify_bundles
+            from export.bundle.verify import verify_bundles
 
             verify_bundles(verify, as_json)
             return

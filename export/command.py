@@ -12,14 +12,14 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from distill.checkpoint import Checkpoint, open_student
-from distill.errors import InputError, unknown_name
-from export.manifest import Parity
+from distill.students.checkpoint import Checkpoint, open_student
+from export.bundle.manifest import Parity
 from export.pipeline import Outcome, bundle_name, export_bundles
 from export.quantization.budget import NOTE, Budget
-from export.quiet import terminal
 from export.structure import summary
-from export.targets import CALIBRATED, PRECISIONS, TARGETS, find_target
+from export.targets.table import CALIBRATED, PRECISIONS, TARGETS, find_target
+from icd_mobile.errors import InputError, unknown_name
+from icd_mobile.quiet import terminal
 
 _STYLES = {"ok": "green", "exported but failed its check": "yellow", "failed": "red"}
 

@@ -15,14 +15,10 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from distill.checkpoint import Checkpoint
-from distill.errors import InputError, OutsideError
-from distill.preprocessing import RESIZE_FILTER
-from export.bundle import check_can_write, list_files, staged, write_manifest
-from export.calibration import CalibrationSet, calibration_set
-from export.disjoint import check_disjoint
-from export.golden import GOLDEN_DIR, Golden, make_golden, write_golden
-from export.manifest import (
+from distill.students.checkpoint import Checkpoint
+from export.bundle.bundle import check_can_write, list_files, staged, write_manifest
+from export.bundle.golden import GOLDEN_DIR, Golden, make_golden, write_golden
+from export.bundle.manifest import (
     Accuracy,
     CalibrationInfo,
     Manifest,
@@ -33,14 +29,18 @@ from export.manifest import (
     StructureCheck,
     StudentInfo,
 )
-from export.model_card import CARD_NAME, model_card
-from export.parity import measure_parity, run_artifact
-from export.pixels import PixelStudent
+from export.bundle.model_card import CARD_NAME, model_card
+from export.bundle.parity import measure_parity, run_artifact
+from export.bundle.pixels import PixelStudent
+from export.calibration.calibration_set import CalibrationSet, calibration_set
+from export.calibration.disjoint import check_disjoint
 from export.quantization.budget import Budget, open_validation, search_plan
 from export.quantization.plan import UNSEARCHED
-from export.quiet import interruptible, output_to
 from export.structure import check_structure
-from export.targets import CALIBRATED, TARGETS, Exported, ExportRequest, load_exporter
+from export.targets.table import CALIBRATED, TARGETS, Exported, ExportRequest, load_exporter
+from icd_mobile.errors import InputError, OutsideError
+from icd_mobile.pictures.preprocessing import RESIZE_FILTER
+from icd_mobile.quiet import interruptible, output_to
 
 if TYPE_CHECKING:
     from torch.fx import GraphModule

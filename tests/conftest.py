@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import signal
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # inherited from a shell that runs us in the background
@@ -18,8 +21,8 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkpoint that converts in seconds: Lite0 at 64 px and D = 64, random weights from a fixed seed."""
     import torch
 
-    from distill.checkpoint import make_card, save_checkpoint
-    from distill.students import Student
+    from distill.students.checkpoint import make_card, save_checkpoint
+    from distill.students.student import Student
 
     torch.manual_seed(0)
     student = Student("efficientnet_lite0", 64, 64).eval()
@@ -27,6 +30,39 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("checkpoint") / "tiny.safetensors"
     save_checkpoint(path, student, card)
     return path
+
+
+def smooth_picture(seed: int) -> Image.Image:
+    """A few colours blended into each other: unlike any other seed's picture, even at 8 x 8 pixels."""
+    colours = np.random.default_rng(seed).integers(0, 256, (4, 4, 3), dtype=np.uint8)
+    return Image.fromarray(colours).resize((96, 96), Image.Resampling.BICUBIC)
+
+
+def make_dataset(folder: Path) -> Path:
+    """Six references; five queries: four brightened copies and one picture that matches nothing."""
+    (folder / "references").mkdir(parents=True)
+    (folder / "queries").mkdir()
+    for index in range(6):
+        smooth_picture(index).save(folder / "references" / f"r{index}.png")
+    for index in range(4):
+        smooth_picture(index).point(lambda value: min(255, value + 12)).save(folder / "queries" / f"q{index}.png")
+    smooth_picture(99).save(folder / "queries" / "q4.png")
+    with (folder / "ground_truth.csv").open("w", newline="") as file:
+        rows = [(f"q{index}", f"r{index}") for index in range(4)] + [("q4", "")]
+        csv.writer(file).writerows([("query_id", "reference_id"), *rows])
+    return folder
+
+
+@pytest.fixture(scope="session")
+def dataset_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`make_dataset`'s folder; not to be written to."""
+    return make_dataset(tmp_path_factory.mktemp("datasets") / "tiny")
+
+
+@pytest.fixture
+def own_dataset_dir(tmp_path: Path) -> Path:
+    """`make_dataset`'s folder, for this test alone."""
+    return make_dataset(tmp_path / "dataset")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
-from distill.errors import unknown_name
+from icd_mobile.errors import unknown_name
 
 if TYPE_CHECKING:
     from distill.augmentations.pipeline import Pipeline

@@ -3,8 +3,8 @@
 More than half of the views are set into something else: pasted onto another photograph, beside one, under one, between
 bars, or into a screenshot; that is where descriptors fail first. Turns are of the challenge's kinds, with a coloured
 ground; crops come less often than in ADVANCED, and colours and blur are milder, so that a view is seldom beyond
-recognition. The strengths are those of `distill.edits`; of its kinds, noise, pixels, stretch and perspective are left
-out, so that a benchmark made of its edits also asks for what no training view has shown.
+recognition. The strengths are those of `icd_mobile.pictures.edits`; of its kinds, noise, pixels, stretch and perspective
+are left out, so that a benchmark made of its edits also asks for what no training view has shown.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from distill.augmentations.photometric import Blur, ColorJitter, Grayscale
 from distill.augmentations.pipeline import Context, OneOf, Pipeline, Step
 from distill.augmentations.screenshot import Screenshot
 from distill.augmentations.sscd import JPEG, TEXT_AND_EMOJI
-from distill.edits import EDITS
+from icd_mobile.pictures.edits import EDITS
 
 
 @dataclass(frozen=True)
 class Edit:
-    """An edit of `distill.edits` by name; only the kinds that use another photograph draw one."""
+    """An edit of `icd_mobile.pictures.edits` by name; only the kinds that use another photograph draw one."""
 
     name: str
     draws_other: bool = False

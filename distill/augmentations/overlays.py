@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from distill.augmentations.emoji import draw_emoji
 from distill.augmentations.pipeline import Context, Range
-from distill.edits import random_color
+from icd_mobile.pictures.edits import random_color
 
 _CHARACTERS = list(string.ascii_letters + string.digits + string.punctuation + " ")
 _LONGEST = 100  # characters, as SSCD's

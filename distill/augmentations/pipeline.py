@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 from PIL import Image
 
-from distill.preprocessing import Pixels, to_pixels
+from icd_mobile.pictures.preprocessing import Pixels, to_pixels
 
 Range = tuple[float, float]  # both ends included, drawn uniformly
 

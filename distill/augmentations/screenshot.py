@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 from distill.augmentations.emoji import draw_emoji
 from distill.augmentations.overlays import default_font
 from distill.augmentations.pipeline import Context, Range
-from distill.edits import random_color
+from icd_mobile.pictures.edits import random_color
 
 _WORDS = ("look", "what", "we", "found", "today", "best", "photo", "ever", "so", "nice", "share", "with", "friends")
 _LIGHT, _DARK = (250, 250, 250), (18, 18, 20)

@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from distill.errors import InputError, unknown_name
+from icd_mobile.errors import InputError, unknown_name
 
 if TYPE_CHECKING:
     from torch import nn

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from distill.errors import InputError
+from icd_mobile.errors import InputError
 
 
 class Bank(nn.Module):

@@ -8,7 +8,7 @@ from typing import ClassVar, Protocol
 import torch
 from torch import Tensor
 
-from distill.errors import InputError
+from icd_mobile.errors import InputError
 
 
 @dataclass(frozen=True)

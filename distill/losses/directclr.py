@@ -13,10 +13,10 @@ import torch
 import torch.nn.functional as F  # noqa: N812 (the name every PyTorch reader knows)
 from torch import Tensor, nn
 
-from distill.errors import InputError
 from distill.losses.batch import Batch, Dims, check_above
 from distill.losses.gather import gather_rows, global_mean, own_columns
 from distill.losses.precision import in_float32
+from icd_mobile.errors import InputError
 
 
 class DirectCLR(nn.Module):

@@ -11,11 +11,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from distill.errors import InputError
 from distill.losses.batch import Batch, Dims, check_above
 from distill.losses.gather import gather_rows, global_mean
 from distill.losses.pairs import match_masks
 from distill.losses.precision import in_float32
+from icd_mobile.errors import InputError
 
 # Below it two descriptors are the same: no direction to push in, so no gradient. The square root at 0 would give NaN.
 SAME_SQUARED_DISTANCE = 1e-24

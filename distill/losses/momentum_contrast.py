@@ -14,12 +14,12 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from distill.errors import InputError
 from distill.losses.bank import Bank
 from distill.losses.batch import Batch, Dims, check_above
 from distill.losses.gather import gather_rows
 from distill.losses.pairs import contrast, shares_image
 from distill.losses.precision import in_float32
+from icd_mobile.errors import InputError
 
 
 class MomentumContrast(nn.Module):

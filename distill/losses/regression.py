@@ -10,10 +10,10 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from distill.errors import InputError, unknown_name
 from distill.losses.batch import Batch, Dims
 from distill.losses.gather import global_mean
 from distill.losses.precision import in_float32
+from icd_mobile.errors import InputError, unknown_name
 
 # Below it student and teacher agree: the distance has no direction, and the square root at 0 would give NaN.
 SAME_SQUARED_DISTANCE = 1e-24

@@ -12,10 +12,10 @@ import torch
 import torch.nn.functional as F  # noqa: N812 (the name every PyTorch reader knows)
 from torch import Tensor, nn
 
-from distill.errors import InputError
 from distill.losses.batch import Batch, Dims, check_above
 from distill.losses.gather import gather_rows, global_mean, own_columns
 from distill.losses.precision import in_float32
+from icd_mobile.errors import InputError
 
 # The least length of an edge: two equal descriptors then have a direction of 0 and a finite gradient instead of NaN.
 # Added in squares, it changes a length of 0.1 by 5e-8.

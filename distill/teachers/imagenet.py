@@ -11,10 +11,10 @@ from collections.abc import Mapping
 import timm
 from torch import Tensor, nn
 
-from distill.pooling import GeM
+from distill.students.pooling import GeM
+from distill.students.weights import packaged_state
 from distill.teachers.files import fill
 from distill.teachers.teacher import Network
-from distill.weights import packaged_state
 
 TIMM_NAME = "tf_efficientnet_lite2"
 INPUT_SIZE_PX = 260

@@ -12,8 +12,8 @@ import onnxruntime
 import torch
 from torch import Tensor, nn
 
-from distill.errors import InputError
 from distill.teachers.teacher import Network
+from icd_mobile.errors import InputError
 
 INPUT_SIZE_PX = 224
 

@@ -6,10 +6,9 @@ from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
-from distill.checkpoint import HEADER_KEY, open_student
-from distill.download import download, file_sha256
-from distill.errors import InputError
-from distill.students import STUDENTS
+from distill.students.checkpoint import HEADER_KEY, open_student
+from distill.students.student import STUDENTS
+from distill.students.weights import packaged_path
 from distill.teachers.catalogue import (
     IMAGENET_LITE2,
     LITE2_FILE,
@@ -26,7 +25,8 @@ from distill.teachers.sscd import build_sscd, is_sscd
 from distill.teachers.teacher import Network, Teacher
 from distill.teachers.vit import is_vit
 from distill.teachers.whitening import WHITENED_KEY, read_whitened, whitened
-from distill.weights import packaged_path
+from icd_mobile.download import download, file_sha256
+from icd_mobile.errors import InputError
 
 STUDENT_PREFIX = "student:"
 _SUFFIXES = frozenset({".pt", ".pth", ".ckpt", ".safetensors", ".onnx"})

@@ -13,10 +13,10 @@ from collections.abc import Mapping
 import timm
 from torch import Tensor, nn
 
-from distill.errors import InputError
-from distill.pooling import GeM
+from distill.students.pooling import GeM
 from distill.teachers.files import fill
 from distill.teachers.teacher import Network
+from icd_mobile.errors import InputError
 
 INPUT_SIZE_PX = 320  # the square form of the README
 FEATURE_WIDTH = 2048

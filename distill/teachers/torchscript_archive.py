@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from distill.errors import InputError
+from icd_mobile.errors import InputError
 
 _DTYPES = {
     "DoubleStorage": torch.float64,

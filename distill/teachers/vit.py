@@ -12,8 +12,8 @@ from timm.layers.mlp import Mlp, SwiGLUPacked
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
-from distill.errors import InputError
 from distill.teachers.files import fill
+from icd_mobile.errors import InputError
 
 HEAD_WIDTH = 64  # channels of one attention head, in every one of these networks
 

@@ -1,7 +1,7 @@
 """A teacher followed by PCA whitening: fitted once on photographs, kept in a small file, opened like any teacher.
 
-Source: Jégou and Chum, 2012, as `distill/fit_head.py`. DINO's copy descriptor and the ImageNet stand-in are meant to
-be whitened. The file holds the projection and names its teacher; that teacher's weights stay where they are.
+Source: Jégou and Chum, 2012, as `distill/students/fit_head.py`. DINO's copy descriptor and the ImageNet stand-in are
+meant to be whitened. The file holds the projection and names its teacher; that teacher's weights stay where they are.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from distill.errors import InputError
-from distill.files import whole_file
-from distill.fit_head import Matrix, Skipped, add_features, empty_moments, pixel_batches, projection
-from distill.images import Decoded
-from distill.preprocessing import Pixels
+from distill.students.fit_head import Matrix, Skipped, add_features, empty_moments, pixel_batches, projection
 from distill.teachers.teacher import Network, Teacher
+from icd_mobile.errors import InputError
+from icd_mobile.files import whole_file
+from icd_mobile.pictures.folders import Decoded
+from icd_mobile.pictures.preprocessing import Pixels
 
 WHITENED_KEY = "icd_mobile_whitened_teacher"
 

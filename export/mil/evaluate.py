@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from distill.errors import InputError, OutsideError
 from export.mil.binding import Bound, as_tensor, bind
 from export.mil.operations import OPERATIONS, Function
 from export.mil.program import Constant, Name, Named, Operation, Program
+from icd_mobile.errors import InputError, OutsideError
 
 _TORCH_DTYPES = {
     "float16": torch.float32,  # rounded

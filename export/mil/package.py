@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from distill.errors import InputError
 from export.mil import wire
 from export.mil.blobs import BlobFile
 from export.mil.program import Program, read_program
 from export.mil.wire import Fields
+from icd_mobile.errors import InputError
 
 MAX_SPECIFICATION_VERSION = 9  # iOS 18; its operations are those the evaluator was checked against
 _ML_PROGRAM = 502

@@ -12,9 +12,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from distill.errors import InputError
 from export.mil.evaluate import Evaluator
 from export.mil.package import read_package
+from icd_mobile.errors import InputError
 
 PACKAGE = "icd-mobile"
 

@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from distill.errors import InputError
-from export.calibration import CalibrationSet
-from export.manifest import QuantizationSearch, TriedPlan, ValidationInfo
+from export.bundle.manifest import QuantizationSearch, TriedPlan, ValidationInfo
+from export.calibration.calibration_set import CalibrationSet
 from export.quantization.plan import QuantizationPlan
 from export.quantization.search import CROSS_ALLOWANCE, Tried, search
+from icd_mobile.errors import InputError
 
 if TYPE_CHECKING:
-    from bench.datasets import Dataset
-    from distill.checkpoint import Checkpoint
-    from export.pixels import PixelStudent
+    from distill.students.checkpoint import Checkpoint
+    from export.bundle.pixels import PixelStudent
+    from icd_mobile.datasets.dataset import Dataset
 
 NOTE = "int8 search: "  # how lines of progress begin that are to stay on the screen
 Progress = Callable[[str, str], None]
@@ -56,7 +56,7 @@ def open_validation(budget: Budget, calibration: CalibrationSet, out: Path, prog
         InputError: no such benchmark, a broken one, one for testing, or one that shares an image with the calibration;
             where there are many, all are listed in a file in `out`.
     """
-    from export.disjoint import check_apart
+    from export.calibration.disjoint import check_apart
     from export.quantization.validation import read_dataset_of
 
     def on_drawn(done: int, num_images: int) -> None:

@@ -17,10 +17,9 @@ import torch
 from torch import Tensor, nn
 from torch.fx import GraphModule
 
-from distill.preprocessing import Pixels
-from export.calibration import CalibrationSet
-from export.golden import Descriptors
-from export.pixels import PixelStudent, to_batch
+from export.bundle.golden import Descriptors
+from export.bundle.pixels import PixelStudent, to_batch
+from export.calibration.calibration_set import CalibrationSet
 from export.quantization.graph import ObservedTrunk, observe_trunk
 from export.quantization.macs import int8_share, macs
 from export.quantization.ops import int8_ops
@@ -30,6 +29,7 @@ from export.quantization.search_state import SearchState
 from export.quantization.sensitivity import sensitivities
 from export.quantization.simulate import batch_size, in_float, rounding, simulate
 from export.quantization.validation import Benchmark, spread
+from icd_mobile.pictures.preprocessing import Pixels
 
 NUM_ERROR_IMAGES = 32
 NUM_SENSITIVITY_IMAGES = 16

@@ -18,9 +18,8 @@ from torch.fx import GraphModule, Node
 from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 from torchao.quantization.pt2e.quantizer import QuantizationAnnotation, SharedQuantizationSpec
 
-from distill.preprocessing import Pixels
-from export.calibration import CalibrationSet
-from export.pixels import PixelStudent, to_batch
+from export.bundle.pixels import PixelStudent, to_batch
+from export.calibration.calibration_set import CalibrationSet
 from export.quantization.bias_correction import corrected_biases
 from export.quantization.equalise import equalise
 from export.quantization.observer import int8_config, set_estimator
@@ -28,6 +27,7 @@ from export.quantization.ops import CLAMPS, leave_in_float
 from export.quantization.parameters import replace_parameter
 from export.quantization.plan import QuantizationPlan
 from export.quantization.simulate import batch_size, in_float, rounding, rounding_of_weights, simulate
+from icd_mobile.pictures.preprocessing import Pixels
 
 _aten = torch.ops.aten
 MATMULS = frozenset({_aten.conv2d.default, _aten.linear.default})

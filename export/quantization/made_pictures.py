@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from distill.sample import procedural_picture
+from icd_mobile.datasets.sample_pictures import procedural_picture
 
 NAME = "made-pictures-v1"  # v1: first. Whatever changes a pixel or a pair of it changes this name.
 NUM_PICTURES = 240
@@ -32,8 +32,8 @@ def build_made_pictures(datasets_dir: Path, on_image: OnImage = lambda _done, _a
     Raises:
         OSError: the folder cannot be written.
     """
-    from bench.make_dataset import make_dataset
-    from bench.set_plan import Settings
+    from icd_mobile.datasets.made.make import make_dataset
+    from icd_mobile.datasets.made.plan import Settings
 
     folder = datasets_dir / NAME
     if folder.is_dir():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from distill.errors import unknown_name
+from icd_mobile.errors import unknown_name
 
 HISTOGRAM = "histogram"
 ESTIMATORS = (HISTOGRAM, "minmax", "percentile", "entropy", "mse")

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from distill.files import whole_file
+from icd_mobile.files import whole_file
 
 SCHEMA_VERSION = 1
 

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from distill.errors import InputError
-from distill.preprocessing import Pixels
+from icd_mobile.errors import InputError
+from icd_mobile.pictures.preprocessing import Pixels
 
 if TYPE_CHECKING:
-    from bench.datasets import Dataset
-    from export.golden import Descriptors
+    from export.bundle.golden import Descriptors
+    from icd_mobile.datasets.dataset import Dataset
 
 DATASETS_DIR = Path("artifacts/datasets")
 SAMPLE = "sample"
@@ -60,7 +60,7 @@ class Benchmark:
         Raises:
             InputError: descriptors that are not finite or not of unit length.
         """
-        from bench.accuracy import Compared, judge
+        from icd_mobile.retrieval.accuracy import Compared, judge
 
         compared = Compared(None, None, "a search for an int8 plan")
         found = judge(np.concatenate([queries, references]), self.dataset, self.unreadable, compared)
@@ -75,10 +75,10 @@ def read_dataset_of(validation: str | None, on_image: OnImage) -> Dataset:
         InputError: no such dataset, one that is broken, or the sample, which is for testing.
         OutsideError: one that is not prepared yet.
     """
-    from bench.datasets import read_dataset
-    from bench.prepared import dataset_place
-    from bench.sample import SAMPLE_NAME
     from export.quantization.made_pictures import build_made_pictures
+    from icd_mobile.datasets.dataset import read_dataset
+    from icd_mobile.datasets.prepared import dataset_place
+    from icd_mobile.datasets.sample import SAMPLE_NAME
 
     if validation is None:
         return read_dataset(build_made_pictures(DATASETS_DIR, on_image))
@@ -100,8 +100,8 @@ def read_benchmark(dataset: Dataset, size_px: int, on_image: OnImage) -> Benchma
     Raises:
         InputError: no query, or no reference, can be read.
     """
-    from bench.accuracy import split
-    from bench.pixel_files import CHUNK_SIZE, dataset_source, pixel_chunk
+    from icd_mobile.datasets.pixel_files import CHUNK_SIZE, dataset_source, pixel_chunk
+    from icd_mobile.retrieval.accuracy import split
 
     dataset = replace(dataset, training=())
     source = dataset_source(dataset)

@@ -9,7 +9,7 @@ import importlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from export.manifest import StructureCheck
+from export.bundle.manifest import StructureCheck
 
 # target -> the function that reads its artifacts; imported when used. TorchScript hands its graph to nobody.
 CHECKERS: dict[str, str] = {

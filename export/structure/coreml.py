@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from export.manifest import StructureCheck
+from export.bundle.manifest import StructureCheck
 from export.mil.package import read_package
 from export.mil.program import Name, Operation
 

@@ -15,7 +15,7 @@ from executorch.exir.schema import DelegateCall, KernelCall
 from flatbuffers import encode, number_types
 from flatbuffers.table import Table
 
-from export.manifest import StructureCheck
+from export.bundle.manifest import StructureCheck
 
 METHOD = "forward"
 _XNODES = 6  # the second field's place in the table of fields

@@ -16,7 +16,7 @@ import onnx
 from onnxruntime.tools.mobile_helpers import usability_checker
 from onnxruntime.tools.onnx_model_utils import ModelProtoWithShapeInfo, optimize_model
 
-from export.manifest import StructureCheck
+from export.bundle.manifest import StructureCheck
 
 _Partitions = Callable[[onnx.ModelProto], usability_checker.PartitioningInfo]
 

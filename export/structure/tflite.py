@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ai_edge_litert.interpreter import Interpreter
 
-from export.manifest import StructureCheck
+from export.bundle.manifest import StructureCheck
 
 DELEGATE = "DELEGATE"
 

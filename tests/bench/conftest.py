@@ -1,20 +1,17 @@
-"""A dataset of a few small images, and bundles of an ONNX graph small enough to run in milliseconds."""
+"""Bundles of an ONNX graph small enough to run in milliseconds."""
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
-from PIL import Image
 
-from bench.artifacts import Artifact
-from bench.latency import Preset
-from bench.records import (
+from bench.artifacts.artifact import Artifact
+from bench.records.latency import Preset
+from bench.records.record import (
     Accuracy,
     ArtifactInfo,
     BaselineInfo,
@@ -26,11 +23,11 @@ from bench.records import (
     RuntimeInfo,
     Stability,
 )
-from bench.stability import EDITS
+from bench.run.stability import EDITS
 from devices.base import DeviceFacts
-from export.bundle import list_files, write_manifest
-from export.manifest import Accuracy as BundleAccuracy
-from export.manifest import (
+from export.bundle.bundle import list_files, write_manifest
+from export.bundle.manifest import Accuracy as BundleAccuracy
+from export.bundle.manifest import (
     Manifest,
     Parity,
     PixelContract,
@@ -41,27 +38,6 @@ from export.manifest import (
 
 SIZE_PX, GRID = 64, 8
 DESCRIPTOR_DIM = 3 * GRID * GRID
-
-
-def smooth_picture(seed: int) -> Image.Image:
-    """A few colours blended into each other: unlike any other seed's picture, even at 8 x 8 pixels."""
-    colours = np.random.default_rng(seed).integers(0, 256, (4, 4, 3), dtype=np.uint8)
-    return Image.fromarray(colours).resize((96, 96), Image.Resampling.BICUBIC)
-
-
-def make_dataset(folder: Path) -> Path:
-    """Six references; five queries: four brightened copies and one picture that matches nothing."""
-    (folder / "references").mkdir(parents=True)
-    (folder / "queries").mkdir()
-    for index in range(6):
-        smooth_picture(index).save(folder / "references" / f"r{index}.png")
-    for index in range(4):
-        smooth_picture(index).point(lambda value: min(255, value + 12)).save(folder / "queries" / f"q{index}.png")
-    smooth_picture(99).save(folder / "queries" / "q4.png")
-    with (folder / "ground_truth.csv").open("w", newline="") as file:
-        rows = [(f"q{index}", f"r{index}") for index in range(4)] + [("q4", "")]
-        csv.writer(file).writerows([("query_id", "reference_id"), *rows])
-    return folder
 
 
 def make_model(path: Path) -> None:
@@ -131,18 +107,6 @@ def make_bundle(folder: Path, target: str = "onnx", model: bytes | None = None) 
     )
     write_manifest(folder, manifest)
     return folder
-
-
-@pytest.fixture(scope="session")
-def dataset_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """`make_dataset`'s folder; not to be written to."""
-    return make_dataset(tmp_path_factory.mktemp("datasets") / "tiny")
-
-
-@pytest.fixture
-def own_dataset_dir(tmp_path: Path) -> Path:
-    """`make_dataset`'s folder, for this test alone."""
-    return make_dataset(tmp_path / "dataset")
 
 
 @pytest.fixture(scope="session")

@@ -12,13 +12,13 @@ import pytest
 from PIL import Image
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from bench.latency import Preset, percentile
-from bench.micro_ap import Candidates, Detection, detection, matches
-from bench.record_files import read_record, write_record
-from bench.records import ArtifactInfo, Latency, Record, RuntimeInfo
-from bench.search import nearest
+from bench.records.latency import Preset, percentile
+from bench.records.record import ArtifactInfo, Latency, Record, RuntimeInfo
+from bench.records.record_files import read_record, write_record
 from devices.base import DeviceFacts
-from distill.preprocessing import read_rgb, to_pixels
+from icd_mobile.pictures.preprocessing import read_rgb, to_pixels
+from icd_mobile.retrieval.micro_ap import Candidates, Detection, detection, matches
+from icd_mobile.retrieval.search import nearest
 
 NUM_QUERIES, NUM_REFERENCES, NUM_DIMS, K = 1_000, 20_000, 256, 10
 NUM_CANDIDATES = 500_000
@@ -160,7 +160,7 @@ def test_reading_a_full_record_and_its_percentiles(benchmark: BenchmarkFixture, 
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
 def test_core_ml_by_reference(benchmark: BenchmarkFixture, tmp_path: Path, precision: str) -> None:
     """The default student, one image at a time on one thread, as the bench judges it."""
-    from distill.checkpoint import open_student
+    from distill.students.checkpoint import open_student
     from export.mil.session import load
     from export.pipeline import export_bundles
 

@@ -15,12 +15,12 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from distill.augmentations import AUGMENTATIONS, open_augmentation
 from distill.augmentations.pipeline import Context, draw_view
-from distill.cache_key import CacheKey, write_key
-from distill.cache_shards import record_dtype, write_shard
-from distill.cached_views import CachedViews
-from distill.generators import generator
-from distill.sample import calibration_photos
-from distill.views import ViewKey, collate_views
+from distill.augmentations.views import ViewKey, collate_views
+from distill.teacher_cache.key import CacheKey, write_key
+from distill.teacher_cache.shards import record_dtype, write_shard
+from distill.teacher_cache.views import CachedViews
+from icd_mobile.datasets.sample_pictures import calibration_photos
+from icd_mobile.generators import generator
 
 NUM_PHOTOS, NUM_VIEWS, BATCH_SIZE = 256, 8, 64
 

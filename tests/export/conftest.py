@@ -26,7 +26,7 @@ def run_export() -> Run:
 
 @pytest.fixture(scope="session")
 def _made_bundle(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Path) -> Path:
-    from distill.checkpoint import load_checkpoint
+    from distill.students.checkpoint import load_checkpoint
     from export.pipeline import export_bundles
 
     out = tmp_path_factory.mktemp("bundles")

@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from distill.errors import InputError
-from distill.sample import procedural_picture
 from export import command
 from export.command import plan_jobs
-from export.targets import TARGETS
+from export.targets.table import TARGETS
+from icd_mobile.datasets.sample_pictures import procedural_picture
+from icd_mobile.errors import InputError
 
 
 def test_all_targets_in_all_precisions_are_fifteen_jobs() -> None:

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 import export.pipeline
-from distill.checkpoint import Checkpoint, load_checkpoint
-from distill.errors import OutsideError
+from distill.students.checkpoint import Checkpoint, load_checkpoint
+from export.bundle.parity import ArtifactRun
 from export.command import run_export
-from export.parity import ArtifactRun
 from export.pipeline import Outcome, export_bundles
-from export.targets import TARGETS, Exported, ExportRequest
+from export.targets.table import TARGETS, Exported, ExportRequest
+from icd_mobile.errors import OutsideError
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from distill.errors import InputError
 from distill.losses.bank import Bank
+from icd_mobile.errors import InputError
 
 
 def column(*values: int) -> torch.Tensor:

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from distill.errors import InputError
 from distill.losses import LOSSES, build_loss
 from distill.losses.batch import Batch, Dims
+from icd_mobile.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[3]
 

@@ -7,9 +7,9 @@ import math
 import pytest
 import torch
 
-from distill.errors import InputError
 from distill.losses.batch import Dims
 from distill.losses.directclr import DirectCLR, view_numbers
+from icd_mobile.errors import InputError
 
 
 def test_directclr_worked_by_hand(make_batch) -> None:

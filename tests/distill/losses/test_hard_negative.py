@@ -7,8 +7,8 @@ import math
 import pytest
 import torch
 
-from distill.errors import InputError
 from distill.losses.hard_negative import HardNegative
+from icd_mobile.errors import InputError
 
 FIRST = [[1.0, 0.0], [0.0, 1.0]]
 

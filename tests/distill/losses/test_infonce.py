@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from distill.errors import InputError
 from distill.losses.infonce import InfoNCE
+from icd_mobile.errors import InputError
 
 
 def test_infonce_worked_by_hand(make_batch) -> None:

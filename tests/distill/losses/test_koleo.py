@@ -7,8 +7,8 @@ import math
 import pytest
 import torch
 
-from distill.errors import InputError
 from distill.losses.koleo import KoLeo
+from icd_mobile.errors import InputError
 
 SSCD = {"epsilon": 0.0, "min_squared_distance": 1e-6}
 

@@ -6,8 +6,8 @@ import math
 
 import pytest
 
-from distill.errors import InputError
 from distill.losses.momentum_contrast import MomentumContrast
+from icd_mobile.errors import InputError
 
 
 def test_a_view_finds_its_photograph_among_the_keys_worked_by_hand(make_batch) -> None:

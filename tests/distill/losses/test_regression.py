@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from distill.errors import InputError
 from distill.losses.batch import Dims
 from distill.losses.regression import Regression
+from icd_mobile.errors import InputError
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ import math
 import pytest
 import torch
 
-from distill.errors import InputError
 from distill.losses.relational import Relational
+from icd_mobile.errors import InputError
 
 STUDENT = [[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]]
 TEACHER = [[1.0, 0.0], [0.6, 0.8], [-1.0, 0.0]]

@@ -7,9 +7,9 @@ import math
 import pytest
 import torch
 
-from distill.errors import InputError
 from distill.losses.batch import Dims
 from distill.losses.similarity_distillation import SimilarityDistillation
+from icd_mobile.errors import InputError
 
 EAST, NORTH = [1.0, 0.0], [0.0, 1.0]
 # Rows student (0.6,0.8), (0,1); teacher (1,0), (0,1); all temperatures 1. M is the teacher's two rows.

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from distill.errors import InputError
 from distill.losses import build_loss
 from distill.losses.batch import Dims
 from distill.losses.weighted import WeightedLosses
+from icd_mobile.errors import InputError
 
 
 def losses_of(**weights: float) -> WeightedLosses:

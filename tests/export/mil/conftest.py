@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import timm  # noqa: F401 (before coremltools, which crashes otherwise; see export/coreml.py)
+import timm  # noqa: F401 (before coremltools, which crashes otherwise; see export/targets/coreml.py)
 
 # isort: split
 import coremltools as ct

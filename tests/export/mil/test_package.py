@@ -16,11 +16,11 @@ from coremltools.converters.mil import Builder as mb  # noqa: N813 (coremltools'
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from distill.errors import InputError, OutsideError
 from export.mil import wire
 from export.mil.evaluate import Evaluator
 from export.mil.package import MAX_SPECIFICATION_VERSION, read_package
 from export.mil.session import load
+from icd_mobile.errors import InputError, OutsideError
 
 WEIGHT = np.arange(64, dtype=np.float32).reshape(4, 16)  # enough to go into the weight file
 MODEL = Path("Data/com.apple.CoreML/model.mlmodel")

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from distill.errors import OutsideError
 from export.mil.ops_quantized import dequantize, quantize
+from icd_mobile.errors import OutsideError
 
 HALVES = np.array([-1000.0, -1.5, -1.25, -0.75, -0.25, 0.25, 0.75, 1.25, 1000.0], dtype=np.float32)
 GRID = np.arange(-6, 6, dtype=np.int8).reshape(3, 4)

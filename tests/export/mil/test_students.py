@@ -12,16 +12,16 @@ import pytest
 import torch
 from torch.fx import GraphModule, Interpreter, Node
 
-from distill.checkpoint import Checkpoint, load_checkpoint, open_student
-from distill.students import STUDENTS
-from export.calibration import calibration_set
+from distill.students.checkpoint import Checkpoint, load_checkpoint, open_student
+from distill.students.student import STUDENTS
+from export.bundle.pixels import PixelStudent, to_batch
+from export.calibration.calibration_set import calibration_set
 from export.mil import evaluate
 from export.mil.package import read_package
 from export.mil.session import load
-from export.pixels import PixelStudent, to_batch
 from export.quantization.graph import quantize_trunk
 from export.quantization.plan import QuantizationPlan
-from export.targets import TARGETS, ExportRequest, load_exporter
+from export.targets.table import TARGETS, ExportRequest, load_exporter
 
 
 def convert(checkpoint: Checkpoint, student: PixelStudent, precision: str, folder: Path, quantized=None) -> Path:

@@ -10,9 +10,9 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from distill.checkpoint import load_checkpoint
-from distill.pooling import GeM, L2Normalize
-from export.pixels import PixelStudent
+from distill.students.checkpoint import load_checkpoint
+from distill.students.pooling import GeM, L2Normalize
+from export.bundle.pixels import PixelStudent
 from export.quantization.graph import ObservedTrunk, observe_trunk
 
 

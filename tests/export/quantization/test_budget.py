@@ -10,18 +10,18 @@ import numpy as np
 import pytest
 
 import export.pipeline
-from distill.checkpoint import Checkpoint, load_checkpoint
-from distill.errors import InputError, OutsideError
-from export.calibration import CalibrationSet
-from export.calibration_images import read_image
+from distill.students.checkpoint import Checkpoint, load_checkpoint
+from export.bundle.manifest import Manifest, QuantizationSearch, ValidationInfo
+from export.bundle.model_card import model_card
+from export.calibration.calibration_set import CalibrationSet
+from export.calibration.images import read_image
 from export.command import run_export
-from export.manifest import Manifest, QuantizationSearch, ValidationInfo
-from export.model_card import model_card
 from export.pipeline import ExportPlan, Outcome, export_bundles
 from export.quantization.budget import Budget, Searched, describe, open_validation
 from export.quantization.plan import QuantizationPlan
 from export.quantization.search import Drops, Tried
-from export.targets import Exported, ExportRequest, descriptor_output, pixel_input
+from export.targets.table import Exported, ExportRequest, descriptor_output, pixel_input
+from icd_mobile.errors import InputError, OutsideError
 
 PLAN = QuantizationPlan("mse", bias_corrected=True, float_ops=("conv2d",))
 

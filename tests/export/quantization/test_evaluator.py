@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from export.calibration import CalibrationSet
-from export.pixels import PixelStudent
+from export.bundle.pixels import PixelStudent
+from export.calibration.calibration_set import CalibrationSet
 from export.quantization.evaluator import PlanEvaluator
 from export.quantization.plan import QuantizationPlan
 from export.quantization.search import search

@@ -9,13 +9,13 @@ import onnx
 import onnxruntime
 import torch
 
-from distill.checkpoint import load_checkpoint
-from export.onnx import export_onnx
-from export.pixels import PixelStudent, to_batch
+from distill.students.checkpoint import load_checkpoint
+from export.bundle.pixels import PixelStudent, to_batch
 from export.quantization.graph import observe_trunk, to_int8
 from export.quantization.plan import QuantizationPlan
 from export.runtimes.onnxruntime import exact_int8_options
-from export.targets import ExportRequest
+from export.targets.onnx import export_onnx
+from export.targets.table import ExportRequest
 
 
 def test_a_linear_in_float_keeps_its_weights_and_the_other_one_is_int8(

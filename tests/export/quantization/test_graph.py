@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from distill.checkpoint import load_checkpoint
-from export.calibration import calibration_set
-from export.pixels import PixelStudent, to_batch
+from distill.students.checkpoint import load_checkpoint
+from export.bundle.pixels import PixelStudent, to_batch
+from export.calibration.calibration_set import calibration_set
 from export.quantization.graph import quantize_trunk
 from export.quantization.ops import CLAMPS
 from export.quantization.plan import QuantizationPlan
 from export.runtimes.torchscript import exact_int8_engine
-from export.torchscript_int8 import lower_to_int8_kernels
+from export.targets.torchscript_int8 import lower_to_int8_kernels
 
 QUANTIZE = torch.ops.quantized_decomposed.quantize_per_tensor.default
 CONV2D = torch.ops.aten.conv2d.default

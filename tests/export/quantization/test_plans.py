@@ -8,13 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from distill.errors import InputError
-from export.pixels import PixelStudent
+from export.bundle.pixels import PixelStudent
 from export.quantization.equalise import equalise
 from export.quantization.graph import ObservedTrunk, to_int8, without_guards
 from export.quantization.ops import int8_ops, leave_in_float
 from export.quantization.plan import ESTIMATORS, QuantizationPlan
 from export.quantization.simulate import batch_size, in_float, rounding, simulate
+from icd_mobile.errors import InputError
 
 CONVNET_OPS = ("conv2d", "conv2d_1", "conv2d_2", "add", "conv2d_3", "conv2d_4")
 QUANTIZED = torch.ops.quantized_decomposed

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from distill.errors import InputError
 from export.quantization.validation import Benchmark, read_benchmark, read_dataset_of, spread
+from icd_mobile.errors import InputError
 
 
 def _nothing(_done: int, _all: int) -> None: ...

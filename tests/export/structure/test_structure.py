@@ -10,12 +10,12 @@ import pytest
 from onnx import TensorProto, helper
 
 from export import structure
-from export.manifest import StructureCheck
+from export.bundle.manifest import StructureCheck
 from export.mil.program import Argument, Literal, Name, Named, Operation, TensorType
 from export.structure import CHECKERS, check_structure, summary
 from export.structure.coreml import check_operations
 from export.structure.tflite import DELEGATE, Node, count_left
-from export.targets import TARGETS
+from export.targets.table import TARGETS
 
 
 def test_every_target_but_torchscript_has_a_checker() -> None:

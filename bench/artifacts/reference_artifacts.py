@@ -1,0 +1,86 @@
+"""What bundles are compared with: the PyTorch student, and the teacher that it imitates."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from pathlib import Path
+
+from bench.artifacts.artifact import EAGER_INSTALL, EAGER_PATH, Artifact, baseline_artifact
+from bench.records.record import TEACHER_TARGET, ArtifactInfo
+from icd_mobile.errors import InputError
+
+NO_BASELINE = NO_TEACHER = "none"
+
+
+def reference_artifacts(
+    baseline: str, teacher: str | None, bundles: list[Artifact], folder: Path
+) -> tuple[list[Artifact], str]:
+    """The teacher, then the baseline, each where there is one; and where there is no teacher, why.
+
+    `teacher` None is the one that the bundles' students name; what is not on this computer is not fetched for it.
+
+    Raises:
+        InputError: a baseline, or a teacher that was asked for, that cannot be opened.
+    """
+    found = [] if baseline == NO_BASELINE else [baseline_artifact(baseline, folder)]
+    if teacher == NO_TEACHER:
+        return found, "the run was made with --teacher none"
+    if teacher is not None:
+        return [teacher_artifact(teacher, folder), *found], ""
+    named = {artifact.teacher for artifact in bundles if artifact.teacher}
+    if len(named) != 1:
+        why = f"the students name different ones ({', '.join(sorted(named))})" if named else "no student names one"
+        return found, f"{why}; give --teacher"
+    name = named.pop()
+    if why := why_teacher_is_not_here(name):
+        return found, why
+    try:
+        return [teacher_artifact(name, folder), *found], ""
+    except InputError as error:
+        return found, str(error)
+
+
+def teacher_artifact(teacher: str, folder: Path) -> Artifact:
+    """A teacher by name or file, as `distill.teachers.open_teacher` takes it, and in `folder` the file that names it.
+
+    Raises:
+        InputError: an unknown name, or a damaged or foreign file.
+        OutsideError: its weights are not here and cannot be fetched.
+    """
+    from distill.teachers import open_teacher
+
+    reference = str(Path(teacher).resolve()) if Path(teacher).is_file() else teacher
+    opened = open_teacher(reference)
+    network = opened.network
+    path = folder / f"{TEACHER_TARGET}.json"
+    path.write_text(json.dumps({"teacher": reference}), encoding="utf-8")
+    depends_on = f"{opened.weights_sha256} {opened.input_size_px} {network.resample.name}"
+    info = ArtifactInfo(
+        name=f"{re.sub(r'[^A-Za-z0-9_.-]', '-', opened.name)}-{TEACHER_TARGET}-fp32",
+        target=TEACHER_TARGET,
+        precision="fp32",
+        state="ok",
+        student=opened.name,
+        descriptor_dim=opened.descriptor_dim,
+        input_size_px=opened.input_size_px,
+        weights_sha256=opened.weights_sha256,
+        model_bytes=sum(value.numel() * value.element_size() for value in network.features.state_dict().values()),
+        model_sha256=hashlib.sha256(depends_on.encode()).hexdigest(),
+        quantization="none",
+        parity_evidence="not measured",
+        parity_reason="it is the teacher itself",
+        parity_cosine_min=None,
+    )
+    return Artifact(info, path, EAGER_PATH, EAGER_INSTALL, resample=network.resample)
+
+
+def why_teacher_is_not_here(name: str) -> str:
+    """Why a teacher could not be opened without a network; "" where it could, or where it is no published one."""
+    from distill.teachers.catalogue import IMAGENET_LITE2, named_teachers
+
+    spec = named_teachers().get(name)
+    if spec is None or spec == IMAGENET_LITE2 or spec.path.is_file():
+        return ""
+    return f"the students' teacher {name} is not on this computer; --teacher {name} fetches it"

@@ -1,0 +1,1 @@
+"""The hot paths against what the hardware and the runtimes' own tools can do."""

@@ -1,0 +1,1 @@
+"""What a run measured, as raw values, and how it is read."""

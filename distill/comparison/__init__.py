@@ -1,0 +1,1 @@
+"""Recipes against each other, and the training loop against its bare steps."""

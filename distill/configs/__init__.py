@@ -1,0 +1,1 @@
+"""Training runs as data: the recipes and the models that read them."""

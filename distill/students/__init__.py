@@ -1,0 +1,1 @@
+"""The networks that ship: trunks from timm, pooling, head, and their checkpoints."""

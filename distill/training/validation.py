@@ -1,0 +1,126 @@
+"""Micro-AP of a student in training, on images that it is not trained on.
+
+This is the one place where `distill` uses `bench`, and it is imported inside the functions: see
+docs/decisions/0007-validation-borrows-the-judge.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from distill.students.student import Student, student_spec
+from icd_mobile.progress import image_steps
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from icd_mobile.datasets.dataset import Dataset
+    from icd_mobile.datasets.pixel_files import PixelSource
+
+    Descriptors = NDArray[np.float32]
+
+SAMPLE = "sample"
+DATASETS_DIR = Path("artifacts/datasets")
+_BATCH_SIZE = 32
+
+
+@dataclass(frozen=True)
+class Validation:
+    """What a judgement gave; codec Flat, no score normalisation, k = 10."""
+
+    micro_ap: float
+    recall_at_p90: float
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """A dataset whose images are preprocessed once, to judge any number of students on."""
+
+    data: Dataset
+    source: PixelSource
+    size_px: int
+    unreadable: tuple[int, ...]
+
+    def describe(self, student: Student, device: torch.device) -> Descriptors:
+        """(Q + R + T, D) of the dataset's images; the student is put in eval mode."""
+        chunks = _chunks(self.source, self.size_px, lambda _done, _total: None)
+        return np.concatenate([describe_pixels(student, pixels, device) for pixels, _ in chunks])
+
+    def judge(self, descriptors: Descriptors) -> Validation:
+        """Micro-AP and recall at precision 0.9."""
+        from icd_mobile.retrieval.accuracy import Compared, judge
+
+        found = judge(descriptors, self.data, self.unreadable, Compared(None, None, "a validation during training"))
+        return Validation(found.micro_ap, found.recall_at_p90)
+
+    def resampled(self, descriptors: Descriptors) -> NDArray[np.float64]:
+        """(B,) micro-AP over queries drawn with replacement, the same draws for every student."""
+        from icd_mobile.retrieval.accuracy import search, split
+        from icd_mobile.retrieval.micro_ap import resampled_micro_ap
+
+        rows = split(self.data, self.unreadable)
+        candidates, is_match = search(descriptors[rows.queries], descriptors, rows, self.data)
+        return resampled_micro_ap(candidates, is_match, self.data.pairs, len(self.data.queries))
+
+
+def open_benchmark(dataset: str, size_px: int) -> Benchmark:
+    """Read the dataset and preprocess its images.
+
+    `dataset` is a folder as `python -m bench make-dataset` writes it, a prepared `copydays` or `disc`, or `sample`.
+
+    Raises:
+        InputError: no such dataset, or one that is broken.
+        OutsideError: one that is not prepared yet.
+    """
+    from icd_mobile.datasets.dataset import read_dataset
+    from icd_mobile.datasets.pixel_files import dataset_source
+    from icd_mobile.datasets.prepared import dataset_place
+    from icd_mobile.datasets.sample import build_sample
+    from icd_mobile.retrieval.accuracy import split
+
+    data = read_dataset(build_sample(DATASETS_DIR) if dataset == SAMPLE else dataset_place(dataset, DATASETS_DIR))
+    source = dataset_source(data)
+    unreadable: list[int] = []
+    with image_steps() as show:
+        for _, missing in _chunks(source, size_px, lambda done, total: show("validation images", done, total)):
+            unreadable += missing
+    split(data, tuple(unreadable))
+    return Benchmark(data, source, size_px, tuple(unreadable))
+
+
+def open_validation(dataset: str, size_px: int) -> Callable[[Student, torch.device], Validation]:
+    """The judge of a training run; raises as `open_benchmark`."""
+    benchmark = open_benchmark(dataset, size_px)
+    return lambda student, device: benchmark.judge(benchmark.describe(student, device))
+
+
+def _chunks(
+    source: PixelSource, size_px: int, on_image: Callable[[int, int], None]
+) -> Iterator[tuple[NDArray[np.uint8], list[int]]]:
+    """Pixels (n, S, S, 3), and which rows of the dataset could not be read."""
+    from icd_mobile.datasets.pixel_files import CHUNK_SIZE, pixel_chunk
+
+    for start in range(0, source.num_images, CHUNK_SIZE):
+        rows = range(start, min(source.num_images, start + CHUNK_SIZE))
+        with pixel_chunk(source, rows, size_px, DATASETS_DIR / "pixels", on_image) as file:
+            yield np.load(file.path, mmap_mode="r"), [start + index for index in file.unreadable]
+
+
+@torch.inference_mode()
+def describe_pixels(student: Student, pixels: NDArray[np.uint8], device: torch.device) -> Descriptors:
+    """(N, S, S, 3) uint8 -> (N, D), L2-normalised, in float32 on `device`; the student is put in eval mode."""
+    spec = student_spec(student.name)
+    mean, std = (torch.tensor(values, device=device).view(1, 3, 1, 1) for values in (spec.mean, spec.std))
+    student = student.to(device).to(memory_format=torch.channels_last).eval()
+    rows = []
+    for start in range(0, len(pixels), _BATCH_SIZE):
+        batch = torch.from_numpy(np.array(pixels[start : start + _BATCH_SIZE])).to(device)
+        images = batch.permute(0, 3, 1, 2).float() / 255.0
+        rows.append(student((images - mean) / std).cpu().numpy())
+    return np.concatenate(rows)

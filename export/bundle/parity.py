@@ -1,0 +1,135 @@
+"""Parity: the artifact, run by its own runtime, against the checkpoint it came from, on the golden images."""
+
+from __future__ import annotations
+
+import importlib
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+
+from export.bundle.golden import Descriptors
+from export.bundle.manifest import Evidence, Parity
+from export.mil import BLIND_TO
+from export.runtimes import REFERENCES, RUNTIMES, why_no_runtime
+from icd_mobile.errors import InputError, OutsideError
+from icd_mobile.pictures.preprocessing import Pixels
+
+# Least cosine on any golden image. int8 is judged by micro-AP (bench); its bar only catches a broken graph.
+COSINE_MIN_BARS = {"fp32": 0.9999, "fp16": 0.999, "int8": 0.9, "w8a16": 0.9}
+# The same artifact on another machine: the same graph, other kernels.
+RERUN_COSINE_MIN_BARS = {"fp32": 0.9999, "fp16": 0.999, "int8": 0.98, "w8a16": 0.98}
+
+
+@dataclass(frozen=True)
+class ArtifactRun:
+    """`descriptors` (N, D), `evidence` by whether the runtime or a reference gave them, and how, for people."""
+
+    descriptors: Descriptors
+    evidence: Evidence
+    how: str
+
+
+def run_artifact(target: str, model_path: Path, pixels: Pixels) -> ArtifactRun:
+    """Run an artifact on (N, S, S, 3) uint8 pixels, one at a time, on one thread.
+
+    Where its runtime cannot be on this computer, a reference evaluator computes it. Where both are, the runtime's
+    descriptors count and `how` says how far the reference's are from them.
+
+    Raises:
+        OutsideError: the target's runtime is not here, nor a reference.
+    """
+    if why_no_runtime(target):
+        if target not in REFERENCES:
+            raise OutsideError(why_no_runtime(target))
+        reference = _by_reference(target, model_path, pixels)
+        return ArtifactRun(reference, "reference", f"by the reference evaluator, blind to {BLIND_TO}")
+    module_name, package = RUNTIMES[target]
+    try:
+        runtime = importlib.import_module(f"export.runtimes.{module_name}")
+    except ImportError as error:
+        raise OutsideError(f"{package} is not installed: pip install {package}") from error
+    measured = _descriptors(runtime, model_path, pixels)
+    how = f"run here, {platform.machine()}"
+    if target in REFERENCES:
+        how += f"; {_difference(target, model_path, pixels, measured)}"
+    return ArtifactRun(measured, "measured", how)
+
+
+def _by_reference(target: str, model_path: Path, pixels: Pixels) -> Descriptors:
+    return _descriptors(importlib.import_module(REFERENCES[target]), model_path, pixels)
+
+
+def _difference(target: str, model_path: Path, pixels: Pixels, measured: Descriptors) -> str:
+    """How far the reference evaluator's descriptors are from the runtime's; it never fails what the runtime runs."""
+    try:
+        reference = _by_reference(target, model_path, pixels)
+    except InputError as error:
+        return str(error)
+    largest = np.abs(measured - reference).max()
+    cosine_min = cosines(measured, reference).min()
+    return f"the reference evaluator's least cosine to it is {cosine_min:.6f}, the largest difference {largest:.2g}"
+
+
+def _descriptors(runtime: ModuleType, model_path: Path, pixels: Pixels) -> Descriptors:
+    with _torch_settings_kept():
+        session = runtime.load(model_path, 1)
+        descriptors = []
+        for image in pixels:
+            session.feed(image)
+            session.invoke()
+            descriptors.append(session.read())
+    return np.stack(descriptors)
+
+
+@contextmanager
+def _torch_settings_kept() -> Iterator[None]:
+    """A runtime file sets PyTorch's threads and int8 engine for its process; here that process goes on exporting."""
+    import torch
+
+    num_threads, engine = torch.get_num_threads(), torch.backends.quantized.engine
+    try:
+        yield
+    finally:
+        torch.set_num_threads(num_threads)
+        torch.backends.quantized.engine = engine
+
+
+def cosines(left: Descriptors, right: Descriptors) -> Descriptors:
+    """Row by row, (N, D) and (N, D) -> (N,)."""
+    norms = np.linalg.norm(left, axis=1) * np.linalg.norm(right, axis=1)
+    similarities: Descriptors = (left * right).sum(axis=1) / np.maximum(norms, 1e-12)
+    return similarities
+
+
+def measure_parity(expected: Descriptors, run: ArtifactRun | None, precision: str, reason: str = "") -> Parity:
+    """Compare, or say `reason` why `run` is None. A descriptor with a NaN never passes."""
+    bar = COSINE_MIN_BARS[precision]
+    if run is None:
+        return Parity(
+            evidence="not measured",
+            reason=reason,
+            cosine_min=None,
+            cosine_mean=None,
+            max_abs_difference=None,
+            bar_cosine_min=bar,
+            passed=None,
+        )
+    artifact, reason = run.descriptors, run.how
+    if not np.isfinite(artifact).all():
+        artifact = np.zeros_like(artifact)
+        reason = f"{reason}; it gave descriptors that are not finite"
+    similarities = cosines(expected, artifact)
+    return Parity(
+        evidence=run.evidence,
+        reason=reason,
+        cosine_min=float(similarities.min()),
+        cosine_mean=float(similarities.mean()),
+        max_abs_difference=float(np.abs(expected - artifact).max()),
+        bar_cosine_min=bar,
+        passed=bool(similarities.min() >= bar),
+    )

@@ -1,0 +1,1 @@
+"""One file for each target, and the table of them."""

@@ -1,0 +1,1 @@
+"""What copies are judged on: references, queries and the pairs that match."""

@@ -1,0 +1,1 @@
+"""A dataset made of anyone's photographs, edited as the Image Similarity Challenge does."""

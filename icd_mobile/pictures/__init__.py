@@ -1,0 +1,1 @@
+"""Pictures: decoding, the pixel contract, edits, folders of them, and hashes of their look."""

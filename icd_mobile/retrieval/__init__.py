@@ -1,0 +1,1 @@
+"""Exact and approximate search, and the figures of the Image Similarity Challenge."""

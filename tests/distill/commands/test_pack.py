@@ -1,0 +1,48 @@
+"""`python -m distill pack`: half the bytes, the same student, a card that tells what the file holds."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from distill.__main__ import app
+from distill.students.checkpoint import load_checkpoint, make_card, save_checkpoint
+from distill.students.student import Student
+from distill.students.weights import tensors_sha256
+
+
+def _pack(monkeypatch: pytest.MonkeyPatch, *words: object) -> int:
+    monkeypatch.setattr(sys, "argv", ["distill", "pack", *map(str, words)])
+    with pytest.raises(SystemExit) as stopped:
+        app()
+    return int(stopped.value.code or 0)
+
+
+def test_a_packed_student_is_half_as_large_and_describes_alike(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.manual_seed(0)
+    whole, packed = tmp_path / "whole.safetensors", tmp_path / "packed.safetensors"
+    student = Student("resnet18", 64, 64).eval()
+    card = make_card(student, trunk="random", recipe="a test", data="none", licence="MIT")
+    save_checkpoint(whole, student, card)
+    assert _pack(monkeypatch, "--student", whole, "--out", packed, "--licence", "CC-BY-4.0", "--json") == 0
+    assert json.loads(capsys.readouterr().out) == {"out": str(packed), "bytes": packed.stat().st_size}
+    assert packed.stat().st_size < 0.51 * whole.stat().st_size
+    loaded = load_checkpoint(packed)
+    assert (loaded.card.licence, loaded.card.data, loaded.card.recipe) == ("CC-BY-4.0", "none", "a test")
+    assert loaded.card.trunk_sha256 == tensors_sha256(loaded.model.trunk.state_dict())
+    images = torch.randn(2, 3, 64, 64)
+    with torch.inference_mode():
+        torch.testing.assert_close(loaded.model(images), student(images), rtol=0, atol=2e-3)
+
+
+def test_another_suffix_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _pack(monkeypatch, "--student", "default", "--out", tmp_path / "packed.bin") == 2
+    assert "safetensors" in capsys.readouterr().err
