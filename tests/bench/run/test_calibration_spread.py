@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from bench.descriptors.fill import EmbedPlan
-from bench.run.calibration_spread import SpreadPlan, calibration_spread, split_photos
 from bench.run import calibration_spread as module
+from bench.run.calibration_spread import SpreadPlan, calibration_spread, split_photos
 from devices.base import open_device
 from distill.students.checkpoint import load_checkpoint
 from export.calibration.images import read_folder

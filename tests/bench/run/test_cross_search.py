@@ -17,8 +17,8 @@ from bench.records.compatibility import (
     write_compatibility,
 )
 from bench.records.record import ArtifactInfo
-from bench.run.cross_search import Embedded, cross_search
 from bench.run import cross_search as module
+from bench.run.cross_search import Embedded, cross_search
 from devices.base import DeviceFacts
 from icd_mobile.datasets.dataset import Dataset
 from icd_mobile.errors import InputError

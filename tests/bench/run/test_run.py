@@ -14,10 +14,10 @@ from bench.descriptors.fill import EmbedPlan
 from bench.records.latency import Preset
 from bench.records.record import BaselineInfo, Record
 from bench.records.record_files import read_record
-from bench.run.passes import Plan, measure
 from bench.run import passes
-from bench.run.run import RunPlan, run_bench
 from bench.run import run as run_module
+from bench.run.passes import Plan, measure
+from bench.run.run import RunPlan, run_bench
 from bench.run.screen import Screen
 from bench.run.thresholds import write_threshold
 from devices.base import open_device
