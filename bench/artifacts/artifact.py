@@ -11,7 +11,8 @@ from PIL import Image
 from bench.records.record import BASELINE_TARGET, ArtifactInfo
 from icd_mobile.errors import InputError
 from export.bundle.bundle import check_files, read_manifest
-from export.bundle.manifest import MANIFEST_NAME, CalibrationImage, Evidence, Manifest
+from export.bundle.manifest import MANIFEST_NAME, CalibrationImage, Manifest
+from icd_mobile.evidence import Evidence
 from export.runtimes import REFERENCES, RUNTIMES, why_no_runtime
 
 EAGER_PATH, EAGER_INSTALL = Path(__file__).parent / "eager.py", "pip install -e ."

@@ -13,7 +13,7 @@ import numpy as np
 from bench.artifacts.artifact import Artifact
 from bench.records.latency import Preset
 from bench.records.record import ColdStart, Latency, Memory, RuntimeInfo
-from icd_mobile.retrieval.search import Descriptors
+from icd_mobile.arrays import Descriptors
 from bench.artifacts.worker import EXIT_NO_RUNTIME
 from devices.base import Device
 from icd_mobile.errors import GateError, OutsideError

@@ -56,8 +56,8 @@ def calibration_spread(
         from devices.base import open_device
         from distill.students.checkpoint import open_student
         from export.targets.table import find_target
-        from icd_mobile.datasets.dataset import read_dataset
         from icd_mobile.datasets.prepared import dataset_place
+        from icd_mobile.datasets.read import read_dataset
         from icd_mobile.datasets.sample import build_sample
         from icd_mobile.quiet import terminal
 

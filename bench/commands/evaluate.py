@@ -69,8 +69,8 @@ def evaluate(
         _check_index(index, index_parameters, global_candidates)
         if not math.isfinite(beta):
             raise InputError(f"--beta needs a finite number, got {beta}; SSCD's evaluator uses 1.0")
+        from icd_mobile.datasets.ground_truth import read_ground_truth
         from icd_mobile.retrieval.approximate import IndexChoice
-        from icd_mobile.retrieval.challenge_csv import read_ground_truth
         from icd_mobile.retrieval.evaluate import Search, evaluate_descriptors, evaluate_predictions
 
         truth = read_ground_truth(ground_truth)

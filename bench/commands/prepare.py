@@ -84,7 +84,7 @@ def _check(name: str, folder: Path) -> TreeCheck:
         from icd_mobile.datasets.disc_check import check_disc
 
         return check_disc(folder)
-    from icd_mobile.datasets.tree_check import check_own_layout
+    from icd_mobile.datasets.own_layout import check_own_layout
 
     return check_own_layout(folder)
 

@@ -24,9 +24,10 @@ from bench.descriptors.store import SHARD_SIZE, DescriptorStore, open_store, sto
 from bench.records.record import RuntimeInfo
 from bench.run.run import SAMPLE
 from devices.base import open_device
-from icd_mobile.datasets.dataset import Dataset, read_dataset
+from icd_mobile.datasets.dataset import Dataset
 from icd_mobile.datasets.pixel_files import dataset_source
 from icd_mobile.datasets.prepared import dataset_place
+from icd_mobile.datasets.read import read_dataset
 from icd_mobile.datasets.sample import build_sample
 from icd_mobile.datasets.skipped import Skipped
 from icd_mobile.errors import OutsideError

@@ -12,10 +12,11 @@ from bench.artifacts.artifact import Artifact
 from bench.descriptors.store import DescriptorStore, open_store, store_key
 from bench.records.record import ArtifactInfo, RuntimeInfo
 from devices.base import Device
+from icd_mobile.arrays import Descriptors
 from icd_mobile.datasets.pixel_files import CHUNK_SIZE, OnImage, PixelFile, PixelSource, pixel_chunk
 from icd_mobile.datasets.skipped import Skipped
 from icd_mobile.errors import GateError
-from icd_mobile.retrieval.search import UNIT_TOLERANCE, Descriptors
+from icd_mobile.retrieval.search import UNIT_TOLERANCE
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from bench.descriptors.store import DescriptorStore
+from icd_mobile.arrays import Descriptors, Ints
 from icd_mobile.datasets.dataset import Dataset
 from icd_mobile.retrieval.descriptor_files import BLOCK_BYTES, write_descriptor_blocks
-from icd_mobile.retrieval.micro_ap import Ints
-from icd_mobile.retrieval.search import Descriptors
 
 
 def write_parts(folder: Path, dataset: Dataset, store: DescriptorStore) -> list[Path]:

@@ -10,10 +10,11 @@ import numpy as np
 
 from bench.artifacts.worker import import_runtime, open_session
 from bench.descriptors.store import DescriptorStore
+from icd_mobile.arrays import Descriptors
 from icd_mobile.datasets.skipped import Skipped
 from icd_mobile.errors import GateError, OutsideError
 from icd_mobile.pictures.preprocessing import Pixels, UnreadableImageError, read_rgb, to_pixels
-from icd_mobile.retrieval.search import UNIT_TOLERANCE, Descriptors
+from icd_mobile.retrieval.search import UNIT_TOLERANCE
 
 THREADS_PER_WORKER = 1  # also what makes the bytes the same on every run
 

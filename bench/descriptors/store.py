@@ -25,12 +25,13 @@ import numpy as np
 import PIL
 import pydantic
 
-from bench.records.record import ArtifactInfo, FileName, RuntimeInfo, Sha256
+from bench.records.record import ArtifactInfo, RuntimeInfo
+from icd_mobile.arrays import Descriptors
 from icd_mobile.datasets.pixel_files import PixelSource
 from icd_mobile.datasets.skipped import SKIPPED_NAME, Skipped, read_skipped, write_skipped
 from icd_mobile.errors import InputError
 from icd_mobile.files import write_synced
-from icd_mobile.retrieval.search import Descriptors
+from icd_mobile.strict import FileName, Sha256, Strict
 
 STORE_SCHEMA_VERSION = 1  # 1: first
 SHARD_SIZE = 128  # images; what a kill costs each worker at most
@@ -38,10 +39,8 @@ KEY_NAME, DESCRIPTORS_NAME = "store.json", "descriptors.npy"
 _SHARD_FILE = re.compile(r"\d{5,}(\.npy|\.skipped\.csv)")
 
 
-class StoreKey(pydantic.BaseModel):
+class StoreKey(Strict):
     """What descriptors depend on. A store is reused only where all of it is the same."""
-
-    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, strict=True)
 
     schema_version: int = STORE_SCHEMA_VERSION
     device: FileName

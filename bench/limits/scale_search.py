@@ -15,8 +15,9 @@ from pathlib import Path
 import numpy as np
 
 from bench.limits.anonymous_memory import PeakMemory
+from icd_mobile.arrays import Descriptors
 from icd_mobile.retrieval.descriptor_files import BLOCK_BYTES
-from icd_mobile.retrieval.search import Descriptors, best_pairs, nearest_in_blocks
+from icd_mobile.retrieval.search import best_pairs, nearest_in_blocks
 
 MIN_TURNS = 4  # blocks on which the bare search takes its turn, over all rounds
 WRITE_ROWS = 65_536

@@ -8,21 +8,17 @@ from typing import Literal
 
 import pydantic
 
-from bench.records.record import FileName, Sha256
 from devices.base import DeviceFacts
-from export.bundle.manifest import Evidence
 from icd_mobile.errors import InputError
+from icd_mobile.evidence import Evidence
 from icd_mobile.files import write_result
+from icd_mobile.strict import FileName, Sha256, Strict
 
 COMPATIBILITY_SCHEMA_VERSION = 1  # 1: first
 COMPATIBILITY_SUFFIX = ".compatibility.json"
 
 
-class _Strict(pydantic.BaseModel):
-    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class Member(_Strict):
+class Member(Strict):
     """An artifact of the matrix."""
 
     name: FileName
@@ -32,7 +28,7 @@ class Member(_Strict):
     evidence: Evidence = "measured"  # of its descriptors
 
 
-class Cell(_Strict):
+class Cell(Strict):
     """Queries embedded by one artifact, searched among references embedded by another; both by their model's hash."""
 
     index: Sha256
@@ -46,7 +42,7 @@ class Cell(_Strict):
     top1_changed: float  # share of the queries whose first answer is another than with the index's own queries
 
 
-class Compatibility(_Strict):
+class Compatibility(Strict):
     """The whole of a file. `sampled`: the dataset is larger than what was searched."""
 
     schema_version: int = COMPATIBILITY_SCHEMA_VERSION

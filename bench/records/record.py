@@ -6,13 +6,16 @@ Statistics are computed when a record is read; only the report rounds.
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
 import pydantic
 
 from bench.records.latency import Preset
 from devices.base import DeviceFacts
-from export.bundle.manifest import Evidence, StructureCheck
+from export.bundle.manifest import StructureCheck
+from icd_mobile.evidence import Evidence
+from icd_mobile.retrieval.result import Accuracy, BaselineInfo
+from icd_mobile.strict import NAME_PATTERN, FileName, Strict
 
 # 1: first; 2: stability, score normalisation, retention against a teacher, recall@10 and accuracy@1; 3: calibration
 # images found in the test, and structure. Older ones are still read.
@@ -22,16 +25,9 @@ TEACHER_TARGET = "teacher"  # the model it was distilled from, in eager mode
 REFERENCE_TARGETS = (BASELINE_TARGET, TEACHER_TARGET)  # measured to compare with, never to ship
 PASSES = ("load", "latency", "memory", "accuracy", "stability")
 State = Literal["ok", "exported but failed its check", "failed"]
-NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
-FileName = Annotated[str, pydantic.StringConstraints(pattern=NAME_PATTERN)]  # becomes part of a path
-Sha256 = Annotated[str, pydantic.StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 
-class _Strict(pydantic.BaseModel):
-    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class ArtifactInfo(_Strict):
+class ArtifactInfo(Strict):
     """What was measured: the bundle's facts, or the baseline's."""
 
     name: FileName
@@ -51,7 +47,7 @@ class ArtifactInfo(_Strict):
     structure: tuple[StructureCheck, ...] | None = None  # None where the bundle does not say, or it is no bundle
 
 
-class RuntimeInfo(_Strict):
+class RuntimeInfo(Strict):
     """The runtime as the device reported it; `accelerator` is "cpu" or the name of a GPU."""
 
     package: str
@@ -59,7 +55,7 @@ class RuntimeInfo(_Strict):
     accelerator: str
 
 
-class ColdStart(_Strict):
+class ColdStart(Strict):
     """One fresh process: importing the runtime, loading the model, and the first inference."""
 
     import_ns: int
@@ -67,7 +63,7 @@ class ColdStart(_Strict):
     first_inference_ns: int
 
 
-class Latency(_Strict):
+class Latency(Strict):
     """Durations of single inferences in the order they ran, warm-ups apart; `feed_ns` is handing pixels over."""
 
     evidence: Evidence = "measured"
@@ -76,7 +72,7 @@ class Latency(_Strict):
     feed_ns: tuple[int, ...] = pydantic.Field(min_length=1)
 
 
-class Memory(_Strict):
+class Memory(Strict):
     """Resident size of a process of its own: after the imports, and the peak over loading and a few inferences."""
 
     evidence: Evidence = "measured"
@@ -85,85 +81,7 @@ class Memory(_Strict):
     source: str
 
 
-class BaselineInfo(_Strict):
-    """What retention is relative to: the PyTorch student, or the teacher."""
-
-    name: str
-    weights_sha256: str
-    micro_ap: float
-    normalized_micro_ap: float | None = None
-
-
-class NormalizedAccuracy(_Strict):
-    """Retrieval where each score fell by `beta` times the mean of its query's largest cosines to a training set.
-
-    What counts within one query, recall@k and accuracy@1, is as without.
-    """
-
-    beta: float
-    ranks: Literal["[0,2]"] = "[0,2]"  # of those cosines: the three largest
-    num_training: int
-    micro_ap: float
-    micro_ap_low: float
-    micro_ap_high: float
-    recall_at_p90: float
-    threshold_at_p90: float | None
-
-
-class CopydaysAccuracy(_Strict):
-    """What Copydays is reported by, besides: see `icd_mobile.datasets.copydays`.
-
-    `mean_ap` is by block; one that was not judged is absent.
-    """
-
-    k: int  # candidates kept per query for these figures
-    mean_ap: dict[str, float]
-    micro_ap_copies: float
-    micro_ap_with_originals: float  # each original is a query too, and finds itself
-    micro_ap_sscd: float  # the same by the trapezoid rule, as SSCD's evaluator takes it
-
-
-class CalibrationOverlap(_Strict):
-    """An image that the artifact was calibrated on, and the query or reference that is the same photograph."""
-
-    image: str
-    other: str
-    how: str  # same bytes, or looks the same
-
-
-class Accuracy(_Strict):
-    """Retrieval with this artifact's descriptors, and everything the figure means nothing without.
-
-    A part that is None has its reason in `not_measured`.
-    """
-
-    evidence: Evidence = "measured"
-    dataset: str
-    dataset_sha256: Sha256
-    num_references: int
-    num_queries: int
-    num_positives: int
-    num_skipped: int  # images that could not be read
-    k: int  # candidates kept per query
-    codec: Literal["Flat"] = "Flat"
-    score_normalization: Literal["none"] = "none"
-    micro_ap: float
-    micro_ap_low: float  # bootstrap over queries, 95 %
-    micro_ap_high: float
-    recall_at_p90: float
-    threshold_at_p90: float | None  # None: precision 0.9 was never reached
-    recall_at_1: float
-    recall_at_10: float | None = None  # None in a record of schema 1
-    accuracy_at_1: float | None = None
-    normalized: NormalizedAccuracy | None = None
-    baseline: BaselineInfo | None
-    teacher: BaselineInfo | None = None
-    copydays: CopydaysAccuracy | None = None
-    calibration_overlap: tuple[CalibrationOverlap, ...] = ()  # where there is one, the figures flatter the artifact
-    not_measured: dict[str, str] = {}
-
-
-class Stability(_Strict):
+class Stability(Strict):
     """Cosines between the descriptors of images and of harmless edits of them; a list for each edit, image by image."""
 
     evidence: Evidence = "measured"
@@ -172,7 +90,7 @@ class Stability(_Strict):
     canary_cosines: tuple[float, ...]  # red and blue swapped: what must not be harmless
 
 
-class Record(_Strict):
+class Record(Strict):
     """The whole of a record file. A pass that did not run is None, and `not_measured` says why."""
 
     schema_version: int = SCHEMA_VERSION

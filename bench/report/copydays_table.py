@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from bench.records.record import Record
 from bench.report.table import NOT_MEASURED, Row
-from icd_mobile.datasets.copydays import BLOCKS, CANDIDATES_PER_QUERY
+from icd_mobile.datasets.copydays import BLOCKS
+from icd_mobile.retrieval.copydays import CANDIDATES_PER_QUERY
 
 TITLE = "Copydays"
 EXPLANATION = (

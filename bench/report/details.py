@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bench.records.compatibility import Compatibility
-from bench.records.record import REFERENCE_TARGETS, Accuracy, BaselineInfo, Record
+from bench.records.record import REFERENCE_TARGETS, Record
 from bench.report.table import NOT_MEASURED, Row, number
 from bench.run.stability import CANARY, EDITS, ignores_colour
 from export.bundle.manifest import StructureCheck
+from icd_mobile.retrieval.result import Accuracy, BaselineInfo
 
 NEVER = "never reached"
 

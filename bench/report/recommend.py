@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bench.records.latency import percentile, validity_flags
-from bench.records.record import REFERENCE_TARGETS, Accuracy, Latency, Record
+from bench.records.record import REFERENCE_TARGETS, Latency, Record
 from bench.run.stability import ignores_colour
+from icd_mobile.retrieval.result import Accuracy
 
 MAX_MICRO_AP_LOSS = 0.005
 

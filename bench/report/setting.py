@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from bench.records.record import Accuracy, Record
+from bench.records.record import Record
 from devices.base import DeviceFacts
+from icd_mobile.retrieval.result import Accuracy
 
 
 @dataclass(frozen=True)

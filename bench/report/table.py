@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from bench.records.latency import percentile, validity_flags
-from bench.records.record import BASELINE_TARGET, PASSES, TEACHER_TARGET, Accuracy, Record
+from bench.records.record import BASELINE_TARGET, PASSES, TEACHER_TARGET, Record
 from bench.report.setting import Setting
 from bench.run.stability import ignores_colour
 from export.mil import BLIND_TO
 from icd_mobile.datasets.copydays import STRONG
+from icd_mobile.retrieval.result import Accuracy
 
 NOT_MEASURED = "not measured"
 NUM_OVERLAPS_NAMED = 3  # in a note; the record has all of them

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bench.records.compatibility import Compatibility
-from bench.records.record import TEACHER_TARGET, Accuracy, Record
+from bench.records.record import TEACHER_TARGET, Record
 from bench.report.table import NOT_MEASURED, Row, interval, number
 from devices.base import DeviceFacts
 from icd_mobile.pictures.preprocessing import RESIZE_FILTER
+from icd_mobile.retrieval.result import Accuracy
 
 LEGEND = (
     "Every figure was **measured** on this device by the run named above, unless its cell says otherwise: "

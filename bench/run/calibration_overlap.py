@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 
 from bench.artifacts.artifact import Artifact
-from bench.records.record import Accuracy, CalibrationOverlap
 from export.bundle.manifest import CalibrationImage
 from export.calibration.disjoint import Look, OnImage, find_overlaps, looks_of
 from icd_mobile.datasets.dataset import Dataset
 from icd_mobile.datasets.image_paths import JoinedPaths
 from icd_mobile.files import whole_file
+from icd_mobile.retrieval.result import Accuracy, CalibrationOverlap
 
 FORMAT = "looks-1"  # 1: icd_mobile.pictures.perceptual_hash as it was first
 NOT_RECORDED = "its bundle does not say which images it was calibrated on; export it again"

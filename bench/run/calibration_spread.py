@@ -14,10 +14,9 @@ from pathlib import Path
 from bench.artifacts import remote
 from bench.artifacts.artifact import Artifact, bundle_artifact
 from bench.descriptors.fill import EmbedPlan, fill, store_of
-from bench.records.record import Accuracy
 from devices.base import Device
 from distill.students.checkpoint import Checkpoint
-from export.bundle.manifest import CalibrationImage, Evidence
+from export.bundle.manifest import CalibrationImage
 from export.calibration.disjoint import check_apart
 from export.calibration.images import MAX_IMAGES, ReadImage, is_blank, look_bits, read_image
 from export.pipeline import export_bundles
@@ -25,9 +24,11 @@ from icd_mobile.datasets.dataset import Dataset
 from icd_mobile.datasets.image_paths import JoinedPaths
 from icd_mobile.datasets.pixel_files import dataset_source
 from icd_mobile.errors import GateError, InputError
+from icd_mobile.evidence import Evidence
 from icd_mobile.pictures.perceptual_hash import looks_the_same
 from icd_mobile.pictures.preprocessing import UnreadableImageError, list_images
 from icd_mobile.retrieval.accuracy import Compared, judge
+from icd_mobile.retrieval.result import Accuracy
 
 NUM_HALVES = 2
 MIN_IMAGES = 2  # in each half, as for every calibration set

@@ -16,11 +16,12 @@ import numpy as np
 from bench.records.compatibility import Cell, Compatibility, Member
 from bench.records.record import ArtifactInfo
 from devices.base import DeviceFacts
-from export.bundle.manifest import Evidence
+from icd_mobile.arrays import Descriptors, Ints
 from icd_mobile.datasets.dataset import Dataset
+from icd_mobile.evidence import Evidence
 from icd_mobile.retrieval.accuracy import CANDIDATES_PER_QUERY, Split, split
-from icd_mobile.retrieval.micro_ap import Candidates, Ints, bootstrap_interval, detection, matches
-from icd_mobile.retrieval.search import Descriptors, nearest_in_blocks
+from icd_mobile.retrieval.micro_ap import Candidates, bootstrap_interval, detection, matches
+from icd_mobile.retrieval.search import nearest_in_blocks
 
 MAX_QUERIES, MAX_REFERENCES = 2_000, 20_000
 SAME_SPACE_COSINE = 0.5  # in the median; unrelated spaces of 64 dimensions or more are near 0

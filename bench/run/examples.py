@@ -14,26 +14,23 @@ from icd_mobile.datasets.dataset import Dataset
 from icd_mobile.errors import InputError
 from icd_mobile.files import write_whole
 from icd_mobile.pictures.preprocessing import UnreadableImageError, read_rgb
+from icd_mobile.strict import Strict
 
 NUM_EXAMPLES = 12
 LONG_SIDE_PX = 200
 Base64 = Annotated[str, pydantic.StringConstraints(pattern=r"^[A-Za-z0-9+/]+={0,2}$")]  # safe inside HTML
 
 
-class Example(pydantic.BaseModel):
+class Example(Strict):
     """Two small JPEG pictures, base64, and what was done to the reference to get the query."""
-
-    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
 
     query_jpeg: Base64
     reference_jpeg: Base64
     caption: str
 
 
-class Examples(pydantic.BaseModel):
+class Examples(Strict):
     """The whole of an examples file."""
-
-    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
 
     dataset: str
     dataset_sha256: str

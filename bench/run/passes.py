@@ -13,7 +13,7 @@ from bench.artifacts.artifact import Artifact
 from bench.descriptors.fill import EmbedPlan, fill, store_of
 from bench.descriptors.store import DescriptorStore
 from bench.records.latency import Preset
-from bench.records.record import PASSES, CalibrationOverlap, Record, RuntimeInfo
+from bench.records.record import PASSES, Record, RuntimeInfo
 from bench.run.calibration_overlap import with_overlap
 from bench.run.stability import stability_of
 from devices.base import Device, DeviceError
@@ -21,6 +21,7 @@ from icd_mobile.datasets.dataset import Dataset
 from icd_mobile.datasets.pixel_files import PixelSource, dataset_source
 from icd_mobile.errors import InputError, OutsideError
 from icd_mobile.retrieval.accuracy import Compared, judge
+from icd_mobile.retrieval.result import CalibrationOverlap
 
 NUM_COLD_STARTS = 3
 PREPROCESSING = "preprocessing"  # not a pass: what comes before embedding where pixels are not there yet

@@ -12,16 +12,7 @@ from bench.artifacts.reference_artifacts import reference_artifacts
 from bench.descriptors.fill import EmbedPlan, store_of
 from bench.records.compatibility import Compatibility, write_compatibility
 from bench.records.latency import Preset
-from bench.records.record import (
-    BASELINE_TARGET,
-    REFERENCE_TARGETS,
-    TEACHER_TARGET,
-    Accuracy,
-    ArtifactInfo,
-    BaselineInfo,
-    CalibrationOverlap,
-    Record,
-)
+from bench.records.record import BASELINE_TARGET, REFERENCE_TARGETS, TEACHER_TARGET, ArtifactInfo, Record
 from bench.records.record_files import write_record
 from bench.run.calibration_overlap import find_calibration_overlap
 from bench.run.cross_search import Embedded, cross_search
@@ -32,13 +23,15 @@ from bench.run.stability import stability_source
 from bench.run.thresholds import write_threshold
 from devices.base import Device, open_device
 from export.bundle.write_accuracy import check_can_rewrite
-from icd_mobile.datasets.dataset import Dataset, read_dataset
+from icd_mobile.datasets.dataset import Dataset
 from icd_mobile.datasets.pixel_files import PixelSource, dataset_source
 from icd_mobile.datasets.prepared import dataset_place
+from icd_mobile.datasets.read import read_dataset
 from icd_mobile.datasets.sample import build_sample
 from icd_mobile.errors import InputError
 from icd_mobile.pictures.preprocessing import UnreadableImageError, read_rgb
 from icd_mobile.retrieval.accuracy import Compared
+from icd_mobile.retrieval.result import Accuracy, BaselineInfo, CalibrationOverlap
 
 SAMPLE = "sample"
 PIXELS_FOLDER = "pixels"

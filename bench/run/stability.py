@@ -17,11 +17,11 @@ import numpy as np
 from PIL import Image
 
 from bench.records.record import Stability
+from icd_mobile.arrays import Descriptors
 from icd_mobile.datasets.dataset import Dataset
 from icd_mobile.datasets.pixel_files import PixelSource
 from icd_mobile.errors import InputError
 from icd_mobile.pictures.preprocessing import Pixels, UnreadableImageError, read_rgb, to_pixels
-from icd_mobile.retrieval.search import Descriptors
 
 NUM_IMAGES = 32
 MAX_TRIED = 8 * NUM_IMAGES

@@ -3,8 +3,8 @@
 More than half of the views are set into something else: pasted onto another photograph, beside one, under one, between
 bars, or into a screenshot; that is where descriptors fail first. Turns are of the challenge's kinds, with a coloured
 ground; crops come less often than in ADVANCED, and colours and blur are milder, so that a view is seldom beyond
-recognition. The strengths are those of `icd_mobile.pictures.edits`; of its kinds, noise, pixels, stretch and perspective
-are left out, so that a benchmark made of its edits also asks for what no training view has shown.
+recognition. The strengths are those of `pictures.edits`; of its kinds, noise, pixels, stretch and perspective are left
+out, so that a benchmark made of its edits also asks for what no training view has shown.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ import pydantic
 from pydantic import Field
 
 from icd_mobile.errors import InputError
+from icd_mobile.strict import Strict
 
 Setting = int | float | bool | str
 Positive = Annotated[int, Field(ge=1)]
@@ -18,11 +19,7 @@ Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
-class _Strict(pydantic.BaseModel):
-    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class StudentConfig(_Strict):
+class StudentConfig(Strict):
     """What is trained."""
 
     name: str = "efficientnet_lite0"
@@ -41,7 +38,7 @@ class StudentConfig(_Strict):
     quantization_aware: bool = False
 
 
-class MixingConfig(_Strict):
+class MixingConfig(Strict):
     """Mixup and CutMix, with SSCD's numbers."""
 
     share: Annotated[float, Field(gt=0, le=1)] = 0.05  # of the views
@@ -49,7 +46,7 @@ class MixingConfig(_Strict):
     cutmix_share: Annotated[float, Field(ge=0, le=1)] = 0.5  # of the mixed views; the others are mixup
 
 
-class DataConfig(_Strict):
+class DataConfig(Strict):
     """What it is trained on."""
 
     images: str | None = None  # a folder or a tar; --images sets it
@@ -67,7 +64,7 @@ class DataConfig(_Strict):
     num_workers: Annotated[int, Field(ge=0)] = 0  # loader processes of each training process
 
 
-class TeacherConfig(_Strict):
+class TeacherConfig(Strict):
     """Who is imitated."""
 
     name: str  # of `distill.teachers`, or a file
@@ -75,7 +72,7 @@ class TeacherConfig(_Strict):
     cache: str | None = None  # a folder of `cache-teacher`: its views and descriptors, and no teacher in the loop
 
 
-class OptimizerConfig(_Strict):
+class OptimizerConfig(Strict):
     """How the weights move. `lr` is the peak for the whole batch, not scaled again."""
 
     name: Literal["sgd", "lars", "adamw"] = "adamw"
@@ -84,7 +81,7 @@ class OptimizerConfig(_Strict):
     weight_decay: NotNegative = 0.0
 
 
-class ValidationConfig(_Strict):
+class ValidationConfig(Strict):
     """Micro-AP on images that are not trained on."""
 
     dataset: str | None = None  # a folder as `bench make-dataset` writes it, or `sample`; none: no validation
@@ -105,7 +102,7 @@ class LossConfig(pydantic.BaseModel):
         return dict(self.model_extra or {})
 
 
-class RunConfig(_Strict):
+class RunConfig(Strict):
     """A whole run."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]

@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import pydantic
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
@@ -21,16 +20,15 @@ from distill.students.student import STUDENTS, Student, student_spec
 from distill.students.weights import load_trunk_weights, tensors_sha256
 from icd_mobile.errors import InputError, unknown_name
 from icd_mobile.files import whole_file
+from icd_mobile.strict import Strict
 
 SCHEMA_VERSION = 1  # 1: first
 HEADER_KEY = "icd_mobile"
 SHIPPED_DIR = Path(__file__).parents[1] / "checkpoints"
 
 
-class StudentCard(pydantic.BaseModel):
+class StudentCard(Strict):
     """Everything a later stage needs to know of a student; travels in the checkpoint and in every bundle."""
-
-    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
 
     schema_version: int = SCHEMA_VERSION
     student: str
@@ -151,7 +149,7 @@ def _read(path: Path) -> tuple[StudentCard, dict[str, Tensor]]:
             raise InputError(
                 f"{path} has schema {version}, this version reads up to {SCHEMA_VERSION}; update icd-mobile"
             )
-        return StudentCard.model_validate(header), tensors
+        return StudentCard.model_validate_json(metadata[HEADER_KEY]), tensors
     except (ValueError, AttributeError) as error:  # pydantic's ValidationError is a ValueError
         raise InputError(f"{path} has a damaged student card ({str(error).splitlines()[0]})") from error
 

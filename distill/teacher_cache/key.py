@@ -9,16 +9,15 @@ import pydantic
 
 from icd_mobile.errors import InputError
 from icd_mobile.files import whole_file
+from icd_mobile.strict import Strict
 
 SCHEMA_VERSION = 1  # 1: first
 KEY_FILE, NAMES_FILE = "cache.json", "photographs.json"
 _NAMES = pydantic.TypeAdapter(list[str])
 
 
-class CacheKey(pydantic.BaseModel):
+class CacheKey(Strict):
     """Two caches of the same key hold the same bytes."""
-
-    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, strict=True)
 
     schema_version: int = SCHEMA_VERSION
     photos_sha256: str

@@ -6,13 +6,11 @@ meant to be whitened. The file holds the projection and names its teacher; that 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-import pydantic
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
@@ -24,14 +22,13 @@ from icd_mobile.errors import InputError
 from icd_mobile.files import whole_file
 from icd_mobile.pictures.folders import Decoded
 from icd_mobile.pictures.preprocessing import Pixels
+from icd_mobile.strict import Strict
 
 WHITENED_KEY = "icd_mobile_whitened_teacher"
 
 
-class WhitenedCard(pydantic.BaseModel):
+class WhitenedCard(Strict):
     """The header of the file."""
-
-    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
 
     schema_version: Literal[1] = 1  # 1: first
     teacher: str  # a name of the catalogue, `student:NAME`, or a file beside this one
@@ -91,7 +88,7 @@ def read_whitened(path: Path) -> tuple[WhitenedCard, Tensor, Tensor]:
     """
     try:
         with safe_open(path, framework="pt") as file:
-            card = WhitenedCard.model_validate(json.loads(file.metadata()[WHITENED_KEY]))
+            card = WhitenedCard.model_validate_json(file.metadata()[WHITENED_KEY])
             weight, bias = file.get_tensor("weight"), file.get_tensor("bias")
     except (SafetensorError, OSError, ValueError) as error:  # pydantic's ValidationError is a ValueError
         raise InputError(

@@ -20,10 +20,9 @@ from icd_mobile.progress import image_steps
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from icd_mobile.arrays import Descriptors
     from icd_mobile.datasets.dataset import Dataset
     from icd_mobile.datasets.pixel_files import PixelSource
-
-    Descriptors = NDArray[np.float32]
 
 SAMPLE = "sample"
 DATASETS_DIR = Path("artifacts/datasets")
@@ -78,9 +77,9 @@ def open_benchmark(dataset: str, size_px: int) -> Benchmark:
         InputError: no such dataset, or one that is broken.
         OutsideError: one that is not prepared yet.
     """
-    from icd_mobile.datasets.dataset import read_dataset
     from icd_mobile.datasets.pixel_files import dataset_source
     from icd_mobile.datasets.prepared import dataset_place
+    from icd_mobile.datasets.read import read_dataset
     from icd_mobile.datasets.sample import build_sample
     from icd_mobile.retrieval.accuracy import split
 

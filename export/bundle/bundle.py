@@ -120,7 +120,8 @@ def read_manifest(bundle_dir: Path) -> Manifest:
     if not path.is_file():
         raise InputError(f"{bundle_dir} is no bundle: it has no {MANIFEST_NAME}; make one with python -m export")
     try:
-        content = json.loads(path.read_bytes())
+        text = path.read_bytes()
+        content = json.loads(text)
     except (OSError, ValueError) as error:
         raise GateError(f"{path} is not readable JSON ({error}); export the bundle again") from error
     if not isinstance(content, dict) or content.get("kind") != BUNDLE_KIND:
@@ -129,7 +130,7 @@ def read_manifest(bundle_dir: Path) -> Manifest:
     if isinstance(version, int) and version > SCHEMA_VERSION:
         raise InputError(f"{path} has schema {version}, this version reads up to {SCHEMA_VERSION}; update icd-mobile")
     try:
-        return Manifest.model_validate(content)
+        return Manifest.model_validate_json(text)
     except pydantic.ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])

@@ -11,20 +11,18 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from PIL import Image
 
-from export.bundle.manifest import Evidence
 from export.bundle.pixels import PixelStudent, to_batch
+from icd_mobile.arrays import Descriptors
 from icd_mobile.datasets.sample_pictures import calibration_photos
 from icd_mobile.errors import GateError
+from icd_mobile.evidence import Evidence
 from icd_mobile.pictures.preprocessing import RESIZE_FILTER, Pixels, UnreadableImageError, read_rgb, to_pixels
 
 GOLDEN_DIR = "golden"
 DESCRIPTORS_NAME = "descriptors.json"
 SOURCE_LONG_SIDE_PX = 512
-
-Descriptors = NDArray[np.float32]
 
 
 @dataclass(frozen=True)

@@ -6,20 +6,17 @@ from typing import Literal
 
 import pydantic
 
+from icd_mobile.evidence import Evidence
+from icd_mobile.strict import Strict
+
 # 1: first; 2: accuracy says its dataset's hash, its device and its runtime; 3: calibration names its images, and what
 # they were compared with; structure; quantization tells of its search.
 SCHEMA_VERSION = 3
 MANIFEST_NAME = "manifest.json"
 BUNDLE_KIND = "icd-mobile bundle"
 
-Evidence = Literal["measured", "reference", "published", "not measured"]
 
-
-class _Strict(pydantic.BaseModel):
-    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
-
-
-class TensorInfo(_Strict):
+class TensorInfo(Strict):
     """A graph input or output. `layout` is NHWC, NCHW, image (Core ML's ImageType) or ND."""
 
     name: str
@@ -30,7 +27,7 @@ class TensorInfo(_Strict):
     zero_point: int | None = None
 
 
-class PixelContract(_Strict):
+class PixelContract(Strict):
     """What the app does before the graph; everything after it (mean, std, / 255) is inside the graph."""
 
     color: Literal["RGB"] = "RGB"
@@ -40,7 +37,7 @@ class PixelContract(_Strict):
     normalization: str = "none: folded into the graph"
 
 
-class StudentInfo(_Strict):
+class StudentInfo(Strict):
     """The student that the artifact was made from: its card's facts, repeated."""
 
     name: str
@@ -55,7 +52,7 @@ class StudentInfo(_Strict):
     data: str
 
 
-class CalibrationImage(_Strict):
+class CalibrationImage(Strict):
     """An image that ranges were read from, and what recognises it: the hash of its bytes, and that of its look."""
 
     name: str
@@ -63,7 +60,7 @@ class CalibrationImage(_Strict):
     look: str = pydantic.Field(pattern=r"^[0-9a-f]{64}$")  # icd_mobile.pictures.perceptual_hash, in hexadecimal
 
 
-class CalibrationInfo(_Strict):
+class CalibrationInfo(Strict):
     """The images that activation ranges were read from; `images` is None in a bundle of schema 2 or older."""
 
     source: str
@@ -75,7 +72,7 @@ class CalibrationInfo(_Strict):
     disjoint_from: tuple[str, ...] = ()  # the benchmarks that share none of them, as far as was looked
 
 
-class ValidationInfo(_Strict):
+class ValidationInfo(Strict):
     """The benchmark that a search was judged on; neither calibration nor test."""
 
     name: str
@@ -85,7 +82,7 @@ class ValidationInfo(_Strict):
     num_pairs: int
 
 
-class TriedPlan(_Strict):
+class TriedPlan(Strict):
     """A plan of a search; drops are None where its error alone ruled it out."""
 
     estimator: str
@@ -97,7 +94,7 @@ class TriedPlan(_Strict):
     cross_drop: float | None
 
 
-class QuantizationSearch(_Strict):
+class QuantizationSearch(Strict):
     """How int8 was fitted to a budget of micro-AP, on the quantised graph simulated in PyTorch, hence "reference".
 
     `micro_ap` is int8 against int8, `micro_ap_cross` int8 queries against fp32 references.
@@ -123,7 +120,7 @@ class QuantizationSearch(_Strict):
     seconds: float  # that the search took, interrupted runs included
 
 
-class Quantization(_Strict):
+class Quantization(Strict):
     """How the weights and activations became small. `recipe` is one line a person can search for.
 
     `search` is None where no budget was asked for.
@@ -135,7 +132,7 @@ class Quantization(_Strict):
     search: QuantizationSearch | None = None
 
 
-class Parity(_Strict):
+class Parity(Strict):
     """Artifact against checkpoint on the golden images."""
 
     evidence: Evidence
@@ -147,7 +144,7 @@ class Parity(_Strict):
     passed: bool | None
 
 
-class StructureCheck(_Strict):
+class StructureCheck(Strict):
     """How much of the graph one backend of a phone takes; `left` counts the rest, by kind of op or by reason.
 
     The figures are None where `evidence` is "not measured".
@@ -159,7 +156,7 @@ class StructureCheck(_Strict):
     num_ops: int | None = None
     num_taken: int | None = None
     num_partitions: int | None = None
-    left: dict[str, int] = {}
+    left: dict[str, int] = pydantic.Field(default_factory=dict)
 
     def line(self) -> str:
         """The check in one line."""
@@ -171,7 +168,7 @@ class StructureCheck(_Strict):
         return f"{self.backend}: {taken}{f', left: {left}' if left else ''} ({self.evidence}, {self.source})"
 
 
-class Accuracy(_Strict):
+class Accuracy(Strict):
     """Retrieval on a named dataset, measured on the artifact.
 
     An export does not measure it: `python -m bench run --write-threshold` does, and writes it here.
@@ -187,13 +184,13 @@ class Accuracy(_Strict):
     threshold_at_p90: float | None = None  # inner products from here on: precision 0.9 on that dataset
 
 
-class FileEntry(_Strict):
+class FileEntry(Strict):
     path: str
     bytes: int
     sha256: str
 
 
-class Manifest(_Strict):
+class Manifest(Strict):
     """The whole of `manifest.json`; `files` lists every file of the bundle but the manifest and its hash."""
 
     schema_version: int = SCHEMA_VERSION

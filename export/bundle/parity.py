@@ -12,11 +12,12 @@ from types import ModuleType
 
 import numpy as np
 
-from export.bundle.golden import Descriptors
-from export.bundle.manifest import Evidence, Parity
+from export.bundle.manifest import Parity
 from export.mil import BLIND_TO
 from export.runtimes import REFERENCES, RUNTIMES, why_no_runtime
+from icd_mobile.arrays import Descriptors
 from icd_mobile.errors import InputError, OutsideError
+from icd_mobile.evidence import Evidence
 from icd_mobile.pictures.preprocessing import Pixels
 
 # Least cosine on any golden image. int8 is judged by micro-AP (bench); its bar only catches a broken graph.

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from export.bundle.bundle import check_files, read_manifest
 from export.bundle.golden import GOLDEN_DIR, read_golden
-from export.bundle.manifest import Evidence
 from export.bundle.parity import RERUN_COSINE_MIN_BARS, cosines, run_artifact
 from icd_mobile.errors import GateError, OutsideError
+from icd_mobile.evidence import Evidence
 from icd_mobile.quiet import output_to
 
 

@@ -17,7 +17,6 @@ import torch
 from torch import Tensor, nn
 from torch.fx import GraphModule
 
-from export.bundle.golden import Descriptors
 from export.bundle.pixels import PixelStudent, to_batch
 from export.calibration.calibration_set import CalibrationSet
 from export.quantization.graph import ObservedTrunk, observe_trunk
@@ -29,6 +28,7 @@ from export.quantization.search_state import SearchState
 from export.quantization.sensitivity import sensitivities
 from export.quantization.simulate import batch_size, in_float, rounding, simulate
 from export.quantization.validation import Benchmark, spread
+from icd_mobile.arrays import Descriptors
 from icd_mobile.pictures.preprocessing import Pixels
 
 NUM_ERROR_IMAGES = 32

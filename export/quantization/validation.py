@@ -17,7 +17,7 @@ from icd_mobile.errors import InputError
 from icd_mobile.pictures.preprocessing import Pixels
 
 if TYPE_CHECKING:
-    from export.bundle.golden import Descriptors
+    from icd_mobile.arrays import Descriptors
     from icd_mobile.datasets.dataset import Dataset
 
 DATASETS_DIR = Path("artifacts/datasets")
@@ -76,8 +76,8 @@ def read_dataset_of(validation: str | None, on_image: OnImage) -> Dataset:
         OutsideError: one that is not prepared yet.
     """
     from export.quantization.made_pictures import build_made_pictures
-    from icd_mobile.datasets.dataset import read_dataset
     from icd_mobile.datasets.prepared import dataset_place
+    from icd_mobile.datasets.read import read_dataset
     from icd_mobile.datasets.sample import SAMPLE_NAME
 
     if validation is None:

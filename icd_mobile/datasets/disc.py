@@ -22,12 +22,12 @@ from pathlib import Path
 
 import numpy as np
 
+from icd_mobile.arrays import Ints
 from icd_mobile.datasets.dataset import Dataset
 from icd_mobile.datasets.disc_tree import DiscImages, Numbers, image_id, image_number, scan_disc
+from icd_mobile.datasets.ground_truth import GroundTruth, read_ground_truth
 from icd_mobile.datasets.tree_check import few
 from icd_mobile.errors import InputError
-from icd_mobile.retrieval.challenge_csv import GroundTruth, read_ground_truth
-from icd_mobile.retrieval.micro_ap import Ints
 
 MILLION = range(1_000_000)
 PUBLIC_QUERIES, DEV_QUERIES = range(25_000), range(50_000)

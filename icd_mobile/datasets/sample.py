@@ -1,7 +1,7 @@
 """The embedded sample as a dataset: built on demand, the same everywhere, without a download.
 
-The references are the judged photographs of `datasets.sample_pictures` among procedural distractors. Queries are edited copies of
-the photographs: each edit of `pictures.edits` once, then chains of two and three, as the challenge's own queries are
+The references are the judged photographs of `datasets.sample_pictures` among procedural distractors. Queries are edited
+copies of the photographs: each edit of `pictures.edits` once, then chains of two and three, as the challenge's own are
 made. Two fifths as many queries have no match: edited procedural pictures that are not among the references.
 """
 
@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from icd_mobile.datasets.dataset import EDITS_NAME, GROUND_TRUTH_NAME
+from icd_mobile.datasets.own_layout import EDITS_NAME, GROUND_TRUTH_NAME
 from icd_mobile.datasets.sample_pictures import SamplePhoto, judged_photos, procedural_picture
 from icd_mobile.pictures.edits import EDITS, apply_chain
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 
-from icd_mobile.datasets.dataset import read_csv
+from icd_mobile.datasets.csv_files import read_csv
 from icd_mobile.errors import InputError
 from icd_mobile.files import write_synced
 

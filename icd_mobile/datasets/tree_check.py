@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from icd_mobile.datasets.dataset import read_dataset
-
 NUM_NAMED = 3
 
 
@@ -45,19 +43,3 @@ def few(names: Sequence[str], num_all: int | None = None) -> str:
     """The first names, and how many more there are, of `num_all` where not all are given."""
     more = (len(names) if num_all is None else num_all) - NUM_NAMED
     return ", ".join(names[:NUM_NAMED]) + (f" and {more:,} more" if more > 0 else "")
-
-
-def check_own_layout(folder: Path) -> TreeCheck:
-    """Count a folder of references/, queries/ and ground_truth.csv, such as the sample.
-
-    Raises:
-        InputError: it is not a dataset; says why.
-    """
-    dataset = read_dataset(folder)
-    counts = {
-        "references": len(dataset.references),
-        "queries": len(dataset.queries),
-        "training images": len(dataset.training),
-        "matching pairs": len(dataset.pairs),
-    }
-    return TreeCheck(folder, tuple(Part(name, 0, count, True, "") for name, count in counts.items()))

@@ -8,24 +8,15 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.records.record import Accuracy, BaselineInfo, NormalizedAccuracy
-from icd_mobile.datasets.copydays import judge_copydays
+from icd_mobile.arrays import Bools, Descriptors, Floats, Ints
 from icd_mobile.datasets.dataset import Dataset
 from icd_mobile.errors import InputError
+from icd_mobile.retrieval.copydays import judge_copydays
 from icd_mobile.retrieval.descriptor_files import DescriptorSet, Part
-from icd_mobile.retrieval.micro_ap import (
-    Bools,
-    Candidates,
-    Floats,
-    Ints,
-    accuracy_at_1,
-    bootstrap_interval,
-    detection,
-    matches,
-    recall_at_k,
-)
+from icd_mobile.retrieval.micro_ap import Candidates, accuracy_at_1, bootstrap_interval, detection, matches, recall_at_k
+from icd_mobile.retrieval.result import Accuracy, BaselineInfo, NormalizedAccuracy
 from icd_mobile.retrieval.score_normalization import NUM_NEAREST, check_apart, score_bias
-from icd_mobile.retrieval.search import Descriptors, check_unit, nearest_in_blocks
+from icd_mobile.retrieval.search import check_unit, nearest_in_blocks
 
 CANDIDATES_PER_QUERY = 10
 BETA = 1.0

@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 
+from icd_mobile.arrays import Descriptors
 from icd_mobile.errors import InputError
 from icd_mobile.retrieval.micro_ap import Candidates
-from icd_mobile.retrieval.search import Descriptors
 
 _PLACE = re.compile(r" at \S+\.(?:cpp|h):\d+: ")
 MAX_TRAINING_ROWS = 262_144  # FAISS itself takes no more than 256 for each of 1,024 centroids

@@ -13,9 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from icd_mobile.arrays import Descriptors, Floats
 from icd_mobile.errors import InputError
-from icd_mobile.retrieval.micro_ap import Floats
-from icd_mobile.retrieval.search import Descriptors
 
 FLAT = "Flat"
 _WHITENING = re.compile(r"PCAW([1-9]\d*),L2norm,Flat")

@@ -16,9 +16,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from icd_mobile.arrays import Descriptors
 from icd_mobile.errors import InputError
 from icd_mobile.files import whole_file
-from icd_mobile.retrieval.search import UNIT_TOLERANCE, Descriptors
+from icd_mobile.retrieval.search import UNIT_TOLERANCE
 
 Side = Literal["query", "reference"]
 Ids = NDArray[np.str_]

@@ -9,29 +9,17 @@ from typing import Any
 
 import numpy as np
 
+from icd_mobile.arrays import Descriptors, Ints
+from icd_mobile.datasets.ground_truth import GroundTruth
 from icd_mobile.errors import InputError
 from icd_mobile.retrieval.approximate import IndexChoice, fill_index, nearest_in_index, open_index
-from icd_mobile.retrieval.challenge_csv import (
-    MAX_CANDIDATES,
-    GroundTruth,
-    Predictions,
-    read_predictions,
-    write_predictions,
-)
+from icd_mobile.retrieval.challenge_csv import MAX_CANDIDATES, Predictions, read_predictions, write_predictions
 from icd_mobile.retrieval.codecs import Codec, fit_codec, needs_training, num_dims_after
 from icd_mobile.retrieval.descriptor_files import DescriptorSet, Ids
 from icd_mobile.retrieval.mean_ap import mean_average_precision
-from icd_mobile.retrieval.micro_ap import (
-    Candidates,
-    Ints,
-    accuracy_at_1,
-    bootstrap_interval,
-    detection,
-    matches,
-    recall_at_k,
-)
+from icd_mobile.retrieval.micro_ap import Candidates, accuracy_at_1, bootstrap_interval, detection, matches, recall_at_k
 from icd_mobile.retrieval.score_normalization import check_apart, score_bias, with_bias, with_one
-from icd_mobile.retrieval.search import Descriptors, best_pairs, nearest_in_blocks
+from icd_mobile.retrieval.search import best_pairs, nearest_in_blocks
 
 PAIRS_PER_QUERY = 10
 

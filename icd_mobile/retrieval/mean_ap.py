@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from icd_mobile.retrieval.micro_ap import Bools, Candidates, Ints
+from icd_mobile.arrays import Bools, Ints
+from icd_mobile.retrieval.micro_ap import Candidates
 
 
 def mean_average_precision(candidates: Candidates, is_match: Bools, pairs: Ints) -> float:

@@ -14,10 +14,10 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
+from icd_mobile.arrays import Descriptors, Floats
 from icd_mobile.errors import GateError, InputError
 from icd_mobile.retrieval.descriptor_files import DescriptorSet
-from icd_mobile.retrieval.micro_ap import Floats
-from icd_mobile.retrieval.search import Descriptors, nearest_in_blocks
+from icd_mobile.retrieval.search import nearest_in_blocks
 
 NUM_NEAREST = 3
 _HASH_SEED = 20_210_618

@@ -9,16 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 import numpy as np
-from numpy.typing import NDArray
 
+from icd_mobile.arrays import Descriptors, Floats, Ints
 from icd_mobile.errors import InputError
-from icd_mobile.retrieval.micro_ap import Candidates, Floats, Ints
+from icd_mobile.retrieval.micro_ap import Candidates
 
 UNIT_TOLERANCE = 1e-3
 QUERY_TILE, REFERENCE_TILE = 1024, 16_384  # one tile of scores is at most 64 MiB of float32
 FIRST_BAR_ROWS = 2048  # references that give the first bar: fewer cost less, and let more pairs past at first
 ROUNDING = 1e-5  # how far the same inner product may lie apart in two float32 searches
-Descriptors = NDArray[np.float32]
 
 
 def nearest(queries: Descriptors, references: Descriptors, k: int) -> Candidates:

@@ -11,18 +11,7 @@ from onnx import TensorProto, helper
 
 from bench.artifacts.artifact import Artifact
 from bench.records.latency import Preset
-from bench.records.record import (
-    Accuracy,
-    ArtifactInfo,
-    BaselineInfo,
-    ColdStart,
-    Latency,
-    Memory,
-    NormalizedAccuracy,
-    Record,
-    RuntimeInfo,
-    Stability,
-)
+from bench.records.record import ArtifactInfo, ColdStart, Latency, Memory, Record, RuntimeInfo, Stability
 from bench.run.stability import EDITS
 from devices.base import DeviceFacts
 from export.bundle.bundle import list_files, write_manifest
@@ -35,6 +24,7 @@ from export.bundle.manifest import (
     StudentInfo,
     TensorInfo,
 )
+from icd_mobile.retrieval.result import Accuracy, BaselineInfo, NormalizedAccuracy
 
 SIZE_PX, GRID = 64, 8
 DESCRIPTOR_DIM = 3 * GRID * GRID

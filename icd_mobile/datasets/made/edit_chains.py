@@ -1,6 +1,6 @@
 """How strongly the queries of a made dataset are edited: how many edits, of which kinds, in which order.
 
-The kinds are those of `pictures.edits`, after the Image Similarity Challenge; how often each is drawn is our own choice.
+The kinds are those of `pictures.edits`, after the Image Similarity Challenge; how often each is drawn is our choice.
 A crop comes before anything is pasted, and a chain has one kind of crop and one of pasting at most: otherwise a crop
 could cut away all that is left of the reference, and the pair would be a match on paper only.
 """

@@ -1,4 +1,4 @@
-"""A dataset in the style of DISC from any photographs: the layout of `datasets.dataset`, a manifest and a sheet to look at.
+"""A dataset in the style of DISC from any photographs: our own layout, a manifest and a sheet to look at.
 
 The same seed, photographs, Pillow and numpy give the same bytes, whatever the number of processes and whether the
 photographs come as a folder or a tar (but for the source's name, in the manifest and on the sheet). Memory does not
@@ -16,16 +16,17 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from icd_mobile.datasets.dataset import EDITS_NAME, GROUND_TRUTH_NAME
+from icd_mobile.datasets.csv_files import write_csv
+from icd_mobile.datasets.ground_truth import write_ground_truth
 from icd_mobile.datasets.made.edit_chains import edited_copy, limited
 from icd_mobile.datasets.made.manifest import count_roles, write_manifest
 from icd_mobile.datasets.made.photos import Photo, PhotoSource, read_photos
 from icd_mobile.datasets.made.plan import SetPlan, Settings, check_settings, make_plan
 from icd_mobile.datasets.made.preview import write_preview
+from icd_mobile.datasets.own_layout import EDITS_NAME, GROUND_TRUTH_NAME
 from icd_mobile.errors import InputError
 from icd_mobile.parallel import parallel_map
 from icd_mobile.pictures.preprocessing import UnreadableImageError, read_rgb
-from icd_mobile.retrieval.challenge_csv import write_csv, write_ground_truth
 
 JPEG_QUALITY = 95  # a quarter of a PNG's bytes, and far above the quality of the `jpeg` edit: 3..30
 EDITED_AT = 2  # queries are edited at this many times the written size, so that a crop of them keeps some detail

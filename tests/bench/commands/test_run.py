@@ -14,9 +14,10 @@ import pytest
 from typer.testing import CliRunner
 
 from bench.__main__ import _exit_code, _print_result, app
-from bench.records.record import BaselineInfo, Record
+from bench.records.record import Record
 from bench.records.record_files import write_record
 from bench.run.run import RunResult
+from icd_mobile.retrieval.result import BaselineInfo
 
 NewRecord = Callable[..., Record]
 REPOSITORY = Path(__file__).parents[3]

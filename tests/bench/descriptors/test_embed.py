@@ -21,7 +21,7 @@ from typer.testing import CliRunner, Result
 from bench.__main__ import app
 from bench.artifacts.artifact import bundle_artifact
 from bench.descriptors.screen import progress_line
-from icd_mobile.datasets.dataset import read_dataset
+from icd_mobile.datasets.read import read_dataset
 from icd_mobile.pictures.preprocessing import read_rgb, to_pixels
 from icd_mobile.retrieval.descriptor_files import read_descriptors
 

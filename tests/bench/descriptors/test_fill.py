@@ -17,8 +17,9 @@ from bench.descriptors.store import DescriptorStore
 from bench.records.record import RuntimeInfo
 from devices.base import CompletedRun, Device
 from devices.host import HostDevice
-from icd_mobile.datasets.dataset import Dataset, read_dataset
+from icd_mobile.datasets.dataset import Dataset
 from icd_mobile.datasets.pixel_files import dataset_source
+from icd_mobile.datasets.read import read_dataset
 from icd_mobile.errors import GateError
 
 RUNTIME = RuntimeInfo(package="onnxruntime", version="1", accelerator="cpu")

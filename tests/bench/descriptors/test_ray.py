@@ -15,8 +15,9 @@ from bench.descriptors.local import embed_locally
 from bench.descriptors.ray import embed_with_ray, ray_cluster
 from bench.descriptors.shard import Embedding, ShardTask
 from bench.descriptors.store import DescriptorStore, open_store, store_key
-from icd_mobile.datasets.dataset import Dataset, read_dataset
+from icd_mobile.datasets.dataset import Dataset
 from icd_mobile.datasets.pixel_files import dataset_source
+from icd_mobile.datasets.read import read_dataset
 from icd_mobile.errors import GateError, OutsideError
 
 NUM_IMAGES, SHARD_SIZE = 11, 4

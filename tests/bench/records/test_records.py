@@ -10,9 +10,10 @@ from pathlib import Path
 import pydantic
 import pytest
 
-from bench.records.record import BaselineInfo, Record
+from bench.records.record import Record
 from bench.records.record_files import read_record, read_records, write_record
 from icd_mobile.errors import InputError
+from icd_mobile.retrieval.result import BaselineInfo
 
 NewRecord = Callable[..., Record]
 

@@ -6,12 +6,13 @@ from collections.abc import Callable
 
 import pytest
 
-from bench.records.record import CopydaysAccuracy, Record
+from bench.records.record import Record
 from bench.report.copydays_table import copydays_table
 from bench.report.page import render_page
 from bench.report.report import render_markdown
 from bench.report.table import make_row
 from icd_mobile.datasets.copydays import BLOCKS
+from icd_mobile.retrieval.result import CopydaysAccuracy
 
 NewRecord = Callable[..., Record]
 

@@ -6,9 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
-from bench.records.record import PASSES, CalibrationOverlap, Record
+from bench.records.record import PASSES, Record
 from bench.report.precisions import choose_precisions
 from bench.report.report import render_markdown
+from icd_mobile.retrieval.result import CalibrationOverlap
 
 NewRecord = Callable[..., Record]
 

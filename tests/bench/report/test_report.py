@@ -27,7 +27,7 @@ from bench.report.words import describe_worst
 from bench.run.examples import read_examples, write_examples
 from bench.run.stability import EDITS
 from export.bundle.manifest import StructureCheck
-from icd_mobile.datasets.dataset import read_dataset
+from icd_mobile.datasets.read import read_dataset
 from icd_mobile.errors import InputError
 
 NewRecord = Callable[..., Record]

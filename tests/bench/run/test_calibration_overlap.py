@@ -11,13 +11,15 @@ import pytest
 from PIL import Image
 
 from bench.artifacts.artifact import Artifact
-from bench.records.record import CalibrationOverlap, Record
+from bench.records.record import Record
 from bench.report.report import render_markdown
 from bench.run.calibration_overlap import NOT_RECORDED, find_calibration_overlap, with_overlap
 from export.bundle.manifest import CalibrationImage
 from export.calibration.images import read_image
-from icd_mobile.datasets.dataset import Dataset, read_dataset
+from icd_mobile.datasets.dataset import Dataset
+from icd_mobile.datasets.read import read_dataset
 from icd_mobile.datasets.sample_pictures import procedural_picture
+from icd_mobile.retrieval.result import CalibrationOverlap
 
 NewRecord = Callable[..., Record]
 

@@ -15,7 +15,7 @@ from devices.base import open_device
 from distill.students.checkpoint import load_checkpoint
 from export.calibration.images import read_folder
 from export.pipeline import Outcome
-from icd_mobile.datasets.dataset import read_dataset
+from icd_mobile.datasets.read import read_dataset
 from icd_mobile.datasets.sample_pictures import procedural_picture
 from icd_mobile.errors import GateError, InputError
 

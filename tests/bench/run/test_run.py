@@ -12,7 +12,7 @@ from bench.artifacts import reference_artifacts
 from bench.artifacts.artifact import Artifact
 from bench.descriptors.fill import EmbedPlan
 from bench.records.latency import Preset
-from bench.records.record import BaselineInfo, Record
+from bench.records.record import Record
 from bench.records.record_files import read_record
 from bench.run import passes
 from bench.run import run as run_module
@@ -24,9 +24,10 @@ from devices.base import open_device
 from export.bundle.bundle import check_files, read_manifest, write_manifest
 from export.bundle.manifest import CalibrationImage, CalibrationInfo
 from export.calibration.images import read_image
-from icd_mobile.datasets.dataset import read_dataset
+from icd_mobile.datasets.read import read_dataset
 from icd_mobile.errors import GateError, InputError
 from icd_mobile.retrieval.accuracy import Compared
+from icd_mobile.retrieval.result import BaselineInfo
 
 NewBundle = Callable[..., Path]
 

@@ -11,7 +11,7 @@ from PIL import Image
 from bench.records.record import Stability
 from bench.run import stability as module
 from bench.run.stability import EDITS, ignores_colour, stability_of, stability_source
-from icd_mobile.datasets.dataset import read_dataset
+from icd_mobile.datasets.read import read_dataset
 from icd_mobile.errors import InputError
 from icd_mobile.pictures.preprocessing import read_rgb, to_pixels
 

@@ -10,10 +10,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from icd_mobile.datasets.copydays import BLOCKS, judge_copydays
-from icd_mobile.datasets.dataset import Dataset, read_dataset
+from icd_mobile.datasets.copydays import BLOCKS
+from icd_mobile.datasets.dataset import Dataset
+from icd_mobile.datasets.read import read_dataset
 from icd_mobile.errors import InputError
 from icd_mobile.retrieval.accuracy import Compared, judge
+from icd_mobile.retrieval.copydays import judge_copydays
 
 ORIGINALS = ("200000", "200100", "200200")
 # One row an image, in the order of `Dataset.images`; the originals and the distractor are the four axes, so that a

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from icd_mobile.datasets.dataset import read_dataset
+from icd_mobile.datasets.read import read_dataset
 from icd_mobile.errors import InputError
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from icd_mobile.datasets.dataset import read_dataset
+from icd_mobile.datasets.read import read_dataset
 from icd_mobile.errors import InputError
 from icd_mobile.retrieval.accuracy import Compared, judge
 

@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from icd_mobile.datasets import pixel_files
-from icd_mobile.datasets.dataset import read_dataset
 from icd_mobile.datasets.pixel_files import PixelFile, PixelSource, dataset_source, pixel_chunk
+from icd_mobile.datasets.read import read_dataset
 from icd_mobile.pictures.preprocessing import read_rgb, to_pixels
 
 ALL = range(11)  # the tiny dataset: five queries, then six references

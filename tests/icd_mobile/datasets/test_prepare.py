@@ -21,7 +21,7 @@ from bench.__main__ import app
 from icd_mobile.datasets import copydays_fetch, disc_check
 from icd_mobile.datasets.copydays import CROP_BLOCKS, JPEG_BLOCKS
 from icd_mobile.datasets.copydays_fetch import ARCHIVES, Archive, unpack
-from icd_mobile.datasets.dataset import read_dataset
+from icd_mobile.datasets.read import read_dataset
 from icd_mobile.errors import InputError
 
 ORIGINALS = ["200000", "200100", "200200"]  # a small Copydays: of 3 originals, with 4 strong copies

@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 
 from icd_mobile.datasets import sample
-from icd_mobile.datasets.dataset import EDITS_NAME, Dataset, read_csv, read_dataset
+from icd_mobile.datasets.csv_files import read_csv
+from icd_mobile.datasets.dataset import Dataset
+from icd_mobile.datasets.own_layout import EDITS_NAME
+from icd_mobile.datasets.read import read_dataset
 from icd_mobile.datasets.sample import build_sample
 from icd_mobile.datasets.sample_pictures import judged_photos
 from icd_mobile.pictures.edits import EDITS

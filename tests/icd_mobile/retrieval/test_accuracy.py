@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.records.record import BaselineInfo
 from icd_mobile.datasets.dataset import Dataset
 from icd_mobile.errors import InputError
 from icd_mobile.retrieval.accuracy import NO_TRAINING, Compared, judge, split
+from icd_mobile.retrieval.result import BaselineInfo
 
 ALONE = Compared(None, None, "none here")
 E = np.eye(4)

@@ -7,14 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from icd_mobile.datasets.ground_truth import read_ground_truth, write_ground_truth
 from icd_mobile.errors import InputError
 from icd_mobile.retrieval import challenge_csv
-from icd_mobile.retrieval.challenge_csv import (
-    read_ground_truth,
-    read_predictions,
-    write_ground_truth,
-    write_predictions,
-)
+from icd_mobile.retrieval.challenge_csv import read_predictions, write_predictions
 from icd_mobile.retrieval.micro_ap import Candidates
 
 TRUTH = "query_id,reference_id\nQ0,R0\nQ1,R1\nQ2,\n"

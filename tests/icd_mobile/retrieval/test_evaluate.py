@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from bench.__main__ import app
-from icd_mobile.retrieval.challenge_csv import write_ground_truth
+from icd_mobile.datasets.ground_truth import write_ground_truth
 from icd_mobile.retrieval.descriptor_files import write_descriptors, write_submission
 
 NUM_QUERIES, NUM_REFERENCES, NUM_TRAINING, NUM_DIMS, NUM_MATCHED = 40, 300, 200, 16, 25

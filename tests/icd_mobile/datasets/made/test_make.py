@@ -14,14 +14,14 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from bench.__main__ import app
-from icd_mobile.datasets.dataset import read_dataset
+from icd_mobile.datasets.ground_truth import read_ground_truth
 from icd_mobile.datasets.made.edit_chains import edited_copy, limited
 from icd_mobile.datasets.made.make import EDITED_AT, JPEG_QUALITY, make_dataset
 from icd_mobile.datasets.made.plan import Settings
+from icd_mobile.datasets.read import read_dataset
 from icd_mobile.datasets.sample_pictures import procedural_picture
 from icd_mobile.errors import InputError
 from icd_mobile.pictures.preprocessing import read_rgb
-from icd_mobile.retrieval.challenge_csv import read_ground_truth
 
 SIZE_PX = 64
 SETTINGS = Settings(num_queries=20, size_px=SIZE_PX)

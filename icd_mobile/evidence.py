@@ -1,0 +1,8 @@
+"""The word that every figure carries: how it came about."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+Evidence = Literal["measured", "reference", "published", "not measured"]
+NOT_MEASURED = "not measured"
