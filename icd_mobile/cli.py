@@ -5,23 +5,18 @@ from __future__ import annotations
 import errno
 import os
 import signal
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import Protocol, cast
 
 import typer
 
 from icd_mobile.errors import InputError
 
-if TYPE_CHECKING:
-    from distill.students.fit_head import Skipped
-
 INTERRUPTED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM  # as shells have it
 _KEPT = "what was finished is kept, nothing half-written is left"
-MAX_NAMED = 20  # skipped images that a summary names
 
 
 class HasExitCode(Protocol):
@@ -99,13 +94,3 @@ def check_out(out: Path) -> None:
     existing = next(parent for parent in out.absolute().parents if parent.exists())
     if not existing.is_dir() or not os.access(existing, os.W_OK):
         raise InputError(f"--out {out} cannot be written: {existing} is not a writable folder; choose another")
-
-
-def report_skipped(skipped: Sequence[Skipped], num_images: int) -> None:
-    """Name the images that do not decode, the first of them, on standard error."""
-    if skipped:
-        print(f"skipped {len(skipped):,} of {num_images:,} images that do not decode:", file=sys.stderr)
-    for image in skipped[:MAX_NAMED]:
-        print(f"  {image.name}: {image.reason}", file=sys.stderr)
-    if len(skipped) > MAX_NAMED:
-        print(f"  and {len(skipped) - MAX_NAMED:,} more", file=sys.stderr)

@@ -52,17 +52,14 @@ def calibration_spread(
         from bench.descriptors.fill import EmbedPlan
         from bench.run.calibration_spread import SpreadPlan
         from bench.run.calibration_spread import calibration_spread as measure
-        from bench.run.run import PIXELS_FOLDER, SAMPLE
         from devices.base import open_device
         from distill.students.checkpoint import open_student
         from export.targets.table import find_target
-        from icd_mobile.datasets.prepared import dataset_place
+        from icd_mobile.datasets.prepared import DATASETS_DIR, PIXELS_FOLDER, dataset_place
         from icd_mobile.datasets.read import read_dataset
-        from icd_mobile.datasets.sample import build_sample
         from icd_mobile.quiet import terminal
 
         find_target(target)
-        datasets_dir = Path("artifacts/datasets")
         columns = (SpinnerColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
         with (
             os.fdopen(terminal(), "w") as stream,  # what converters print to standard error is kept from it
@@ -77,13 +74,12 @@ def calibration_spread(
             def on_image(done: int, total: int) -> None:
                 on_step(f"making the sample (once): image {done} of {total}")
 
-            place = build_sample(datasets_dir, on_image) if dataset == SAMPLE else dataset_place(dataset, datasets_dir)
             plan = SpreadPlan(
                 checkpoint=open_student(student),
                 target=target,
                 calibration=calibration,
-                dataset=read_dataset(place),
-                embedding=EmbedPlan(descriptors, datasets_dir / PIXELS_FOLDER, threads),
+                dataset=read_dataset(dataset_place(dataset, DATASETS_DIR, on_image)),
+                embedding=EmbedPlan(descriptors, DATASETS_DIR / PIXELS_FOLDER, threads),
                 out=out,
             )
             found = measure(plan, host, on_step)

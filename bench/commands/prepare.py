@@ -14,7 +14,6 @@ from icd_mobile.errors import InputError, unknown_name
 if TYPE_CHECKING:
     from icd_mobile.datasets.tree_check import Part, TreeCheck
 
-SAMPLE, COPYDAYS, DISC = NAMES = ("sample", "copydays", "disc")
 INCOMPLETE, OUTSIDE = 1, 3
 HELP = (
     "Get a dataset, or check one that is there.\n\n"
@@ -42,6 +41,8 @@ def prepare(
 ) -> None:
     """Registered with `HELP` and `EXAMPLES` by `bench.__main__`."""
     with one_line_errors():
+        from icd_mobile.datasets.prepared import COPYDAYS, NAMES
+
         if name not in NAMES:
             raise unknown_name("dataset", name, NAMES)
         if distractors is not None and (name != COPYDAYS or check is not None):
@@ -58,6 +59,8 @@ def prepare(
 
 
 def _fetch(name: str, out: Path, distractors: Path | None) -> TreeCheck:
+    from icd_mobile.datasets.prepared import COPYDAYS, SAMPLE
+
     folder = out / name
     if name == SAMPLE:
         from bench.run.screen import Screen
@@ -76,6 +79,8 @@ def _fetch(name: str, out: Path, distractors: Path | None) -> TreeCheck:
 
 
 def _check(name: str, folder: Path) -> TreeCheck:
+    from icd_mobile.datasets.prepared import COPYDAYS, DISC
+
     if name == COPYDAYS:
         from icd_mobile.datasets.copydays_fetch import check_copydays
 
@@ -97,6 +102,8 @@ def _plain(name: str, found: TreeCheck) -> dict[str, object]:
 
 
 def _print(name: str, found: TreeCheck) -> None:
+    from icd_mobile.datasets.prepared import DISC
+
     for part in found.parts:
         typer.echo(f"{part.name:<16} {_count(part)}")
         if not part.is_whole:

@@ -22,13 +22,11 @@ from bench.descriptors.screen import EmbedScreen
 from bench.descriptors.shard import THREADS_PER_WORKER, Embedding, ShardTask
 from bench.descriptors.store import SHARD_SIZE, DescriptorStore, open_store, store_key
 from bench.records.record import RuntimeInfo
-from bench.run.run import SAMPLE
 from devices.base import open_device
 from icd_mobile.datasets.dataset import Dataset
 from icd_mobile.datasets.pixel_files import dataset_source
-from icd_mobile.datasets.prepared import dataset_place
+from icd_mobile.datasets.prepared import SAMPLE, dataset_place
 from icd_mobile.datasets.read import read_dataset
-from icd_mobile.datasets.sample import build_sample
 from icd_mobile.datasets.skipped import Skipped
 from icd_mobile.errors import OutsideError
 
@@ -110,9 +108,7 @@ def _baseline(plan: EmbedPlan) -> Iterator[list[Artifact]]:
 def _open_dataset(plan: EmbedPlan, screen: EmbedScreen) -> Dataset:
     if plan.dataset == SAMPLE:
         screen.note("making the sample, where it is not there yet")
-        place = build_sample(plan.datasets_dir)
-    else:
-        place = dataset_place(plan.dataset, plan.datasets_dir)
+    place = dataset_place(plan.dataset, plan.datasets_dir)
     screen.note(f"reading {place}")
     return read_dataset(place.absolute())
 

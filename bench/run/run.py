@@ -25,16 +25,13 @@ from devices.base import Device, open_device
 from export.bundle.write_accuracy import check_can_rewrite
 from icd_mobile.datasets.dataset import Dataset
 from icd_mobile.datasets.pixel_files import PixelSource, dataset_source
-from icd_mobile.datasets.prepared import dataset_place
+from icd_mobile.datasets.prepared import PIXELS_FOLDER, dataset_place
 from icd_mobile.datasets.read import read_dataset
-from icd_mobile.datasets.sample import build_sample
 from icd_mobile.errors import InputError
 from icd_mobile.pictures.preprocessing import UnreadableImageError, read_rgb
 from icd_mobile.retrieval.accuracy import Compared
 from icd_mobile.retrieval.result import Accuracy, BaselineInfo, CalibrationOverlap
 
-SAMPLE = "sample"
-PIXELS_FOLDER = "pixels"
 THE_TEACHER = "it is the teacher itself"
 NUM_NAMED = 10  # unreadable images, in warnings
 
@@ -110,13 +107,11 @@ def run_bench(plan: RunPlan, screen: Screen) -> RunResult:
 
 def _prepare(plan: RunPlan, screen: Screen) -> tuple[Dataset, PixelSource | str]:
     """The dataset, and its edited images or why there are none; the records' folder can be written afterwards."""
-    if plan.dataset == SAMPLE:
-        folder = build_sample(
-            plan.datasets_dir, lambda done, total: screen.preparing("making the sample (once)", done, total)
-        )
-    else:
-        folder = dataset_place(plan.dataset, plan.datasets_dir)
-    dataset = read_dataset(folder)
+
+    def on_image(done: int, total: int) -> None:
+        screen.preparing("making the sample (once)", done, total)
+
+    dataset = read_dataset(dataset_place(plan.dataset, plan.datasets_dir, on_image))
     for images, kind in ((dataset.queries, "query"), (dataset.references, "reference")):
         if not any(_is_readable(path) for path in images):
             raise InputError(f"{dataset.folder} has no readable {kind}; replace these files")

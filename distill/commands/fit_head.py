@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from icd_mobile.cli import check_out, one_line_errors, report_skipped
+from icd_mobile.cli import check_out, one_line_errors
 from icd_mobile.errors import InputError
 from icd_mobile.git import git_revision
+from icd_mobile.pictures.skipped import report_skipped
 
 if TYPE_CHECKING:
     from distill.students.checkpoint import StudentCard

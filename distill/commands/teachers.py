@@ -9,8 +9,9 @@ from typing import Annotated
 import typer
 
 from distill.teachers.catalogue import IMAGENET_LITE2, LITE2_PACKAGE, TeacherSpec, teacher_specs
-from icd_mobile.cli import check_out, one_line_errors, report_skipped
+from icd_mobile.cli import check_out, one_line_errors
 from icd_mobile.download import cache_dir
+from icd_mobile.pictures.skipped import report_skipped
 
 LIST_EXAMPLES = "Example: python -m distill teachers --json"
 WHITEN_EXAMPLES = (

@@ -20,6 +20,7 @@ from distill.students.student import Student, student_spec
 from icd_mobile.errors import InputError
 from icd_mobile.pictures.folders import Decoded
 from icd_mobile.pictures.preprocessing import Pixels, UnreadableImageError, to_pixels
+from icd_mobile.pictures.skipped import Skipped
 
 Method = Literal["pca", "pca-whitening"]
 Matrix = NDArray[np.float64]
@@ -96,14 +97,6 @@ def projection(moments: Moments, descriptor_dim: int, method: Method) -> tuple[M
 def fold_into_head(student: Student, weight: Matrix, bias: Matrix) -> None:
     """Make (D, F) and (D,) the student's head."""
     student.head.load_state_dict({"weight": torch.from_numpy(weight), "bias": torch.from_numpy(bias)})
-
-
-@dataclass(frozen=True)
-class Skipped:
-    """An image that did not decode."""
-
-    name: str
-    reason: str
 
 
 def fit_head(student: Student, images: Iterable[tuple[str, Decoded]], method: Method) -> tuple[int, list[Skipped]]:

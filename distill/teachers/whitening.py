@@ -16,12 +16,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from distill.students.fit_head import Matrix, Skipped, add_features, empty_moments, pixel_batches, projection
+from distill.students.fit_head import Matrix, add_features, empty_moments, pixel_batches, projection
 from distill.teachers.teacher import Network, Teacher
 from icd_mobile.errors import InputError
 from icd_mobile.files import whole_file
 from icd_mobile.pictures.folders import Decoded
 from icd_mobile.pictures.preprocessing import Pixels
+from icd_mobile.pictures.skipped import Skipped
 from icd_mobile.strict import Strict
 
 WHITENED_KEY = "icd_mobile_whitened_teacher"

@@ -1,31 +1,24 @@
-"""Micro-AP of a student in training, on images that it is not trained on.
-
-This is the one place where `distill` uses `bench`, and it is imported inside the functions: see
-docs/decisions/0007-validation-borrows-the-judge.md.
-"""
+"""Micro-AP of a student in training, on images that it is not trained on: the same figure as a report gives."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from distill.students.student import Student, student_spec
+from icd_mobile.arrays import Descriptors
+from icd_mobile.datasets.dataset import Dataset
+from icd_mobile.datasets.pixel_files import CHUNK_SIZE, PixelSource, dataset_source, pixel_chunk
+from icd_mobile.datasets.prepared import DATASETS_DIR, dataset_place
+from icd_mobile.datasets.read import read_dataset
 from icd_mobile.progress import image_steps
+from icd_mobile.retrieval.accuracy import Compared, judge, search, split
+from icd_mobile.retrieval.micro_ap import resampled_micro_ap
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from icd_mobile.arrays import Descriptors
-    from icd_mobile.datasets.dataset import Dataset
-    from icd_mobile.datasets.pixel_files import PixelSource
-
-SAMPLE = "sample"
-DATASETS_DIR = Path("artifacts/datasets")
 _BATCH_SIZE = 32
 
 
@@ -53,16 +46,11 @@ class Benchmark:
 
     def judge(self, descriptors: Descriptors) -> Validation:
         """Micro-AP and recall at precision 0.9."""
-        from icd_mobile.retrieval.accuracy import Compared, judge
-
         found = judge(descriptors, self.data, self.unreadable, Compared(None, None, "a validation during training"))
         return Validation(found.micro_ap, found.recall_at_p90)
 
     def resampled(self, descriptors: Descriptors) -> NDArray[np.float64]:
         """(B,) micro-AP over queries drawn with replacement, the same draws for every student."""
-        from icd_mobile.retrieval.accuracy import search, split
-        from icd_mobile.retrieval.micro_ap import resampled_micro_ap
-
         rows = split(self.data, self.unreadable)
         candidates, is_match = search(descriptors[rows.queries], descriptors, rows, self.data)
         return resampled_micro_ap(candidates, is_match, self.data.pairs, len(self.data.queries))
@@ -77,13 +65,7 @@ def open_benchmark(dataset: str, size_px: int) -> Benchmark:
         InputError: no such dataset, or one that is broken.
         OutsideError: one that is not prepared yet.
     """
-    from icd_mobile.datasets.pixel_files import dataset_source
-    from icd_mobile.datasets.prepared import dataset_place
-    from icd_mobile.datasets.read import read_dataset
-    from icd_mobile.datasets.sample import build_sample
-    from icd_mobile.retrieval.accuracy import split
-
-    data = read_dataset(build_sample(DATASETS_DIR) if dataset == SAMPLE else dataset_place(dataset, DATASETS_DIR))
+    data = read_dataset(dataset_place(dataset, DATASETS_DIR))
     source = dataset_source(data)
     unreadable: list[int] = []
     with image_steps() as show:
@@ -103,8 +85,6 @@ def _chunks(
     source: PixelSource, size_px: int, on_image: Callable[[int, int], None]
 ) -> Iterator[tuple[NDArray[np.uint8], list[int]]]:
     """Pixels (n, S, S, 3), and which rows of the dataset could not be read."""
-    from icd_mobile.datasets.pixel_files import CHUNK_SIZE, pixel_chunk
-
     for start in range(0, source.num_images, CHUNK_SIZE):
         rows = range(start, min(source.num_images, start + CHUNK_SIZE))
         with pixel_chunk(source, rows, size_px, DATASETS_DIR / "pixels", on_image) as file:

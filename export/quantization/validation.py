@@ -1,27 +1,22 @@
-"""The benchmark that an int8 search is judged on, and its judge, which is bench's own.
-
-`export` uses `bench` here alone, and imports it inside the functions: see
-docs/decisions/0009-int8-by-an-accuracy-budget.md.
-"""
+"""The benchmark that an int8 search is judged on."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from export.quantization.made_pictures import build_made_pictures
+from icd_mobile.arrays import Descriptors
+from icd_mobile.datasets.dataset import Dataset
+from icd_mobile.datasets.pixel_files import CHUNK_SIZE, dataset_source, pixel_chunk
+from icd_mobile.datasets.prepared import DATASETS_DIR, SAMPLE, dataset_place
+from icd_mobile.datasets.read import read_dataset
+from icd_mobile.datasets.sample import SAMPLE_NAME
 from icd_mobile.errors import InputError
 from icd_mobile.pictures.preprocessing import Pixels
-
-if TYPE_CHECKING:
-    from icd_mobile.arrays import Descriptors
-    from icd_mobile.datasets.dataset import Dataset
-
-DATASETS_DIR = Path("artifacts/datasets")
-SAMPLE = "sample"
+from icd_mobile.retrieval.accuracy import Compared, judge, split
 
 OnImage = Callable[[int, int], None]  # images done, number of all
 
@@ -60,8 +55,6 @@ class Benchmark:
         Raises:
             InputError: descriptors that are not finite or not of unit length.
         """
-        from icd_mobile.retrieval.accuracy import Compared, judge
-
         compared = Compared(None, None, "a search for an int8 plan")
         found = judge(np.concatenate([queries, references]), self.dataset, self.unreadable, compared)
         return found.micro_ap
@@ -75,23 +68,19 @@ def read_dataset_of(validation: str | None, on_image: OnImage) -> Dataset:
         InputError: no such dataset, one that is broken, or the sample, which is for testing.
         OutsideError: one that is not prepared yet.
     """
-    from export.quantization.made_pictures import build_made_pictures
-    from icd_mobile.datasets.prepared import dataset_place
-    from icd_mobile.datasets.read import read_dataset
-    from icd_mobile.datasets.sample import SAMPLE_NAME
-
     if validation is None:
         return read_dataset(build_made_pictures(DATASETS_DIR, on_image))
-    place = dataset_place(validation, DATASETS_DIR)
-    if validation != SAMPLE and not place.exists():
-        raise InputError(
-            f"--validation needs a benchmark's folder, and there is no {validation}; make one: "
-            "python -m bench make-dataset --help"
-        )
-    dataset = None if validation == SAMPLE else read_dataset(place)
-    if dataset is None or dataset.name == SAMPLE_NAME:
-        raise InputError("--validation cannot be the sample: bench run tests the artifacts on it; give other pictures")
-    return dataset
+    if validation != SAMPLE:
+        place = dataset_place(validation, DATASETS_DIR)
+        if not place.exists():
+            raise InputError(
+                f"--validation needs a benchmark's folder, and there is no {validation}; make one: "
+                "python -m bench make-dataset --help"
+            )
+        dataset = read_dataset(place)
+        if dataset.name != SAMPLE_NAME:
+            return dataset
+    raise InputError("--validation cannot be the sample: bench run tests the artifacts on it; give other pictures")
 
 
 def read_benchmark(dataset: Dataset, size_px: int, on_image: OnImage) -> Benchmark:
@@ -100,9 +89,6 @@ def read_benchmark(dataset: Dataset, size_px: int, on_image: OnImage) -> Benchma
     Raises:
         InputError: no query, or no reference, can be read.
     """
-    from icd_mobile.datasets.pixel_files import CHUNK_SIZE, dataset_source, pixel_chunk
-    from icd_mobile.retrieval.accuracy import split
-
     dataset = replace(dataset, training=())
     source = dataset_source(dataset)
     num_images = source.num_images

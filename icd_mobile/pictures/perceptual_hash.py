@@ -21,7 +21,8 @@ SIDE_PX, NUM_FREQUENCIES = 32, 16
 # 10, at 64 x 64 px, and a third brighter, the farthest were 38, 42 and 46 apart.
 MAX_BITS_APART = 56
 
-PerceptualHash = NDArray[np.uint64]  # (4,)
+NUM_WORDS = NUM_FREQUENCIES**2 // 64
+PerceptualHash = NDArray[np.uint64]  # (NUM_WORDS,)
 
 
 def perceptual_hash(image: Image.Image) -> PerceptualHash:

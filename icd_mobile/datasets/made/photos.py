@@ -1,11 +1,7 @@
 """The photographs a dataset is made of: each read once, hashed, and kept unless it is unreadable or there already.
 
 Two copies of one photograph in different roles would be a match that the ground truth does not list. So files of the
-same bytes, and photographs that look the same when they are shrunk, count once: the first by name stays. The look is a
-difference hash: whether each of 16 x 16 grey pixels is darker than its right neighbour. It sees another size, format,
-compression or brightness, not a crop, a turn or a second photograph of the same scene.
-
-Source of the hash: N. Krawetz, "Kind of Like That", 2013 (dHash); 256 bits of it in place of 64.
+same bytes, and photographs that look the same (`pictures.perceptual_hash`), count once: the first by name stays.
 """
 
 from __future__ import annotations
@@ -16,19 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
 
 from icd_mobile.errors import InputError
 from icd_mobile.parallel import parallel_map
 from icd_mobile.pictures.folders import count_images, stream_files
+from icd_mobile.pictures.perceptual_hash import NUM_WORDS, PerceptualHash, looks_the_same, perceptual_hash
 from icd_mobile.pictures.preprocessing import UnreadableImageError, read_rgb
-
-HASH_SIDE = 16
-# Of 256. The four pairs this joined among 7,682 photographs were copies; the next pair, 22 apart, was not.
-MAX_BITS_APART = 20
-
-Fingerprint = NDArray[np.uint64]  # (4,)
 
 
 @dataclass(frozen=True)
@@ -62,7 +51,7 @@ class PhotoSource:
 @dataclass(frozen=True)
 class _Scan:
     sha256: str
-    fingerprint: Fingerprint | None  # None: does not decode
+    look: PerceptualHash | None  # None: does not decode
     reason: str
 
 
@@ -85,10 +74,10 @@ def read_photos(images: Path, spool_dir: Path, num_workers: int, on_image: Calla
     for index, ((name, path), scan) in enumerate(zip(files, scans, strict=True)):
         digest.update(f"{name}\0{scan.sha256}\n".encode(errors="surrogateescape"))  # a name need not be UTF-8
         photo = Photo(name, path, scan.sha256)
-        if scan.fingerprint is None:
+        if scan.look is None:
             unreadable.append(SkippedPhoto(name, scan.reason))
             skipped.append(unreadable[-1])
-        elif reason := seen.reason_to_skip(photo, scan.fingerprint):
+        elif reason := seen.reason_to_skip(photo, scan.look):
             skipped.append(SkippedPhoto(name, reason))
         else:
             photos.append(photo)
@@ -106,21 +95,19 @@ class _Seen:
     """The photographs kept so far."""
 
     def __init__(self, capacity: int) -> None:
-        self._fingerprints = np.zeros((capacity, HASH_SIDE * HASH_SIDE // 64), dtype=np.uint64)
+        self._looks = np.zeros((capacity, NUM_WORDS), dtype=np.uint64)
         self._names: list[str] = []
         self._by_sha256: dict[str, str] = {}
 
-    def reason_to_skip(self, photo: Photo, fingerprint: Fingerprint) -> str:
+    def reason_to_skip(self, photo: Photo, look: PerceptualHash) -> str:
         """Empty where the photograph is new; it is then one of those kept."""
         if photo.sha256 in self._by_sha256:
             return f"same bytes as {self._by_sha256[photo.sha256]}"
         self._by_sha256[photo.sha256] = photo.name
-        kept = self._fingerprints[: len(self._names)]
-        bits_apart = np.bitwise_count(kept ^ fingerprint).sum(axis=1, dtype=np.int64)
-        alike = np.flatnonzero(bits_apart <= MAX_BITS_APART)
+        alike = np.flatnonzero(looks_the_same(self._looks[: len(self._names)], look))
         if len(alike):
             return f"looks the same as {self._names[alike[0]]}"
-        self._fingerprints[len(self._names)] = fingerprint
+        self._looks[len(self._names)] = look
         self._names.append(photo.name)
         return ""
 
@@ -142,13 +129,6 @@ def _scan(path: Path) -> _Scan:
         return _Scan(hashlib.sha256().hexdigest(), None, f"cannot be read: {error.strerror}")
     sha256 = hashlib.sha256(data).hexdigest()
     try:
-        return _Scan(sha256, fingerprint_of(read_rgb(data)), "")
+        return _Scan(sha256, perceptual_hash(read_rgb(data)), "")
     except UnreadableImageError as error:
         return _Scan(sha256, None, str(error))
-
-
-def fingerprint_of(image: Image.Image) -> Fingerprint:
-    """The difference hash of an RGB image, 256 bits."""
-    grey = image.convert("L").resize((HASH_SIDE + 1, HASH_SIDE), Image.Resampling.BOX)
-    pixels = np.asarray(grey, dtype=np.int16)
-    return np.packbits(pixels[:, :-1] < pixels[:, 1:]).view(np.uint64)

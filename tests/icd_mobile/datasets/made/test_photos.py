@@ -6,11 +6,9 @@ import io
 import tarfile
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 
-from icd_mobile.datasets.made.photos import PhotoSource, fingerprint_of, read_photos
+from icd_mobile.datasets.made.photos import PhotoSource, read_photos
 from icd_mobile.datasets.sample_pictures import procedural_picture
 from icd_mobile.errors import InputError
 
@@ -85,12 +83,6 @@ def test_a_source_that_mostly_does_not_decode_is_refused(tmp_path: Path) -> None
     (folder / "b.jpg").write_bytes(b"")
     with pytest.raises(InputError, match=r"2 of 3 images in .* do not decode \(first: a\.jpg, "):
         read(folder, tmp_path / "more")
-
-
-def test_the_fingerprint_says_where_the_right_neighbour_is_brighter() -> None:
-    ramp = np.repeat(np.arange(0, 17 * 8, 8, dtype=np.uint8)[None, :, None], 16, axis=0).repeat(3, axis=2)
-    assert np.bitwise_count(fingerprint_of(Image.fromarray(ramp))).tolist() == [64, 64, 64, 64]
-    assert fingerprint_of(Image.fromarray(ramp[:, ::-1].copy())).tolist() == [0, 0, 0, 0]
 
 
 def test_a_name_that_is_not_utf8_is_no_obstacle(folder: Path, tmp_path: Path) -> None:
