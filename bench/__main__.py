@@ -19,7 +19,8 @@ from icd_mobile.cli import one_line_errors, sigterm_cleans_up
 
 if TYPE_CHECKING:
     from bench.records.record import Record
-    from bench.report.table import Column, Row
+    from bench.records.rows import Row
+    from bench.report.table import Column
     from bench.run.run import RunPlan, RunResult
 
 app = typer.Typer(
@@ -159,7 +160,7 @@ def _full_run(plan: RunPlan) -> list[str]:
 def _plain(result: RunResult) -> dict[str, object]:
     from dataclasses import asdict
 
-    from bench.report.table import make_row
+    from bench.records.rows import make_row
 
     matrix = result.compatibility
     return {
@@ -174,10 +175,11 @@ def _print_result(result: RunResult) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from bench.records.rows import make_row
     from bench.report.details import detection_table
     from bench.report.precisions import choose_precisions
     from bench.report.recommend import recommend
-    from bench.report.table import columns_of, make_row
+    from bench.report.table import columns_of
     from bench.report.words import describe_worst, notes_by_text
 
     records = [record for record, _ in result.records]
@@ -216,10 +218,9 @@ def _cell(column: Column, row: Row) -> str:
 def _exit_code(records: list[Record]) -> int:
     """1 where an artifact failed, or does not see colour; 3 where none could run for want of its runtime."""
     from bench.records.record import REFERENCE_TARGETS
-    from bench.run.stability import ignores_colour
 
     bundles = [record for record in records if record.artifact.target not in REFERENCE_TARGETS]
-    if any(record.failure or (record.stability and ignores_colour(record.stability)) for record in records):
+    if any(record.failure or (record.stability and record.stability.ignores_colour) for record in records):
         return 1
     return 0 if any(record.latency or record.accuracy for record in bundles) else 3
 

@@ -12,8 +12,6 @@ from typing import Protocol, Self, cast
 
 from devices import DEVICES
 
-NOT_MEASURED = "not measured"
-
 
 class DeviceError(Exception):
     """The device is missing, or did not do what it was asked. One line: what was needed, what came, what to do."""

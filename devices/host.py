@@ -16,7 +16,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
-from devices.base import NOT_MEASURED, CompletedRun, DeviceError, DeviceFacts, inside_name
+from devices.base import CompletedRun, DeviceError, DeviceFacts, inside_name
+from icd_mobile.evidence import NOT_MEASURED
+from icd_mobile.files import is_alive
 
 _PREFIX = "icd-mobile-host-"
 
@@ -110,18 +112,8 @@ def _sweep_dead(parent: Path) -> None:
             is_ours = match is not None and not folder.is_symlink() and folder.stat().st_uid == os.getuid()
         except OSError:  # gone meanwhile
             continue
-        if match is not None and is_ours and not _is_alive(int(match[1])):
+        if match is not None and is_ours and not is_alive(int(match[1])):
             shutil.rmtree(folder, ignore_errors=True)
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def _wait(process: subprocess.Popen[str], script: str, timeout_s: float, on_line: Callable[[str], None] | None) -> str:

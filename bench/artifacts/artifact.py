@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -120,6 +121,37 @@ def _model_sha256(manifest: Manifest) -> str:
     return hashlib.sha256("".join(f"{path}\0{hashes[path]}\n" for path in inside).encode()).hexdigest()
 
 
+def reference_info(
+    target: str,
+    student: str,
+    descriptor_dim: int,
+    input_size_px: int,
+    *,
+    weights_sha256: str,
+    model_bytes: int,
+    model_sha256: str,
+    parity_reason: str,
+    precision: str = "fp32",
+) -> ArtifactInfo:
+    """The facts of what artifacts are only compared with: no bundle, so nothing was quantised or checked."""
+    return ArtifactInfo(
+        name=f"{re.sub(r'[^A-Za-z0-9_.-]', '-', student)}-{target}-{precision}",
+        target=target,
+        precision=precision,
+        state="ok",
+        student=student,
+        descriptor_dim=descriptor_dim,
+        input_size_px=input_size_px,
+        weights_sha256=weights_sha256,
+        model_bytes=model_bytes,
+        model_sha256=model_sha256,
+        quantization="none",
+        parity_evidence="not measured",
+        parity_reason=parity_reason,
+        parity_cosine_min=None,
+    )
+
+
 def baseline_artifact(student: str, folder: Path) -> Artifact:
     """The student itself, by name or checkpoint, written whole into `folder` as the one file that PyTorch eager opens.
 
@@ -134,20 +166,14 @@ def baseline_artifact(student: str, folder: Path) -> Artifact:
     path = folder / "baseline.safetensors"
     save_checkpoint(path, checkpoint.model, checkpoint.card.model_copy(update={"trunk_inside": True}), torch.float32)
     card = checkpoint.card
-    info = ArtifactInfo(
-        name=f"{card.student}-{BASELINE_TARGET}-fp32",
-        target=BASELINE_TARGET,
-        precision="fp32",
-        state="ok",
-        student=card.student,
-        descriptor_dim=card.descriptor_dim,
-        input_size_px=card.input_size_px,
+    info = reference_info(
+        BASELINE_TARGET,
+        card.student,
+        card.descriptor_dim,
+        card.input_size_px,
         weights_sha256=checkpoint.weights_sha256,
         model_bytes=path.stat().st_size,
         model_sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
-        quantization="none",
-        parity_evidence="not measured",
         parity_reason="it is the checkpoint itself",
-        parity_cosine_min=None,
     )
     return Artifact(info, path, EAGER_PATH, EAGER_INSTALL, teacher=card.teacher)

@@ -7,8 +7,8 @@ import json
 import re
 from pathlib import Path
 
-from bench.artifacts.artifact import EAGER_INSTALL, EAGER_PATH, Artifact, baseline_artifact
-from bench.records.record import TEACHER_TARGET, ArtifactInfo
+from bench.artifacts.artifact import EAGER_INSTALL, EAGER_PATH, Artifact, baseline_artifact, reference_info
+from bench.records.record import TEACHER_TARGET
 from icd_mobile.errors import InputError
 
 NO_BASELINE = NO_TEACHER = "none"
@@ -57,21 +57,15 @@ def teacher_artifact(teacher: str, folder: Path) -> Artifact:
     path = folder / f"{TEACHER_TARGET}.json"
     path.write_text(json.dumps({"teacher": reference}), encoding="utf-8")
     depends_on = f"{opened.weights_sha256} {opened.input_size_px} {network.resample.name}"
-    info = ArtifactInfo(
-        name=f"{re.sub(r'[^A-Za-z0-9_.-]', '-', opened.name)}-{TEACHER_TARGET}-fp32",
-        target=TEACHER_TARGET,
-        precision="fp32",
-        state="ok",
-        student=opened.name,
-        descriptor_dim=opened.descriptor_dim,
-        input_size_px=opened.input_size_px,
+    info = reference_info(
+        TEACHER_TARGET,
+        opened.name,
+        opened.descriptor_dim,
+        opened.input_size_px,
         weights_sha256=opened.weights_sha256,
         model_bytes=sum(value.numel() * value.element_size() for value in network.features.state_dict().values()),
         model_sha256=hashlib.sha256(depends_on.encode()).hexdigest(),
-        quantization="none",
-        parity_evidence="not measured",
         parity_reason="it is the teacher itself",
-        parity_cosine_min=None,
     )
     return Artifact(info, path, EAGER_PATH, EAGER_INSTALL, resample=network.resample)
 

@@ -6,6 +6,7 @@ Statistics are computed when a record is read; only the report rounds.
 from __future__ import annotations
 
 import re
+import statistics
 from typing import Literal, Self
 
 import pydantic
@@ -23,6 +24,8 @@ SCHEMA_VERSION = 3
 BASELINE_TARGET = "pytorch"  # the student itself, in eager mode
 TEACHER_TARGET = "teacher"  # the model it was distilled from, in eager mode
 REFERENCE_TARGETS = (BASELINE_TARGET, TEACHER_TARGET)  # measured to compare with, never to ship
+EDITS = ("JPEG 95", "JPEG 75", "shift 1 px", "bicubic", "bilinear, no antialias")  # harmless ones, of `Stability`
+CANARY = "red and blue swapped"  # what must not be harmless
 PASSES = ("load", "latency", "memory", "accuracy", "stability")
 State = Literal["ok", "exported but failed its check", "failed"]
 
@@ -87,7 +90,18 @@ class Stability(Strict):
     evidence: Evidence = "measured"
     num_images: int = pydantic.Field(gt=0)
     cosines: dict[str, tuple[float, ...]]
-    canary_cosines: tuple[float, ...]  # red and blue swapped: what must not be harmless
+    canary_cosines: tuple[float, ...]
+
+    @property
+    def ignores_colour(self) -> bool:
+        """Whether the canary failed: in the median, swapping red and blue moves them no more than the mildest edit.
+
+        The bar is an edit of the artifact's own, not a fixed one: students differ in how much they see of colour.
+        Measured with `python -m bench run` on the sample, the default student in ONNX fp32: swap 0.829, mildest edit
+        0.998.
+        """
+        mildest = max(statistics.median(cosines) for cosines in self.cosines.values())
+        return statistics.median(self.canary_cosines) >= mildest
 
 
 class Record(Strict):

@@ -10,8 +10,8 @@ from html import escape
 
 import numpy as np
 
+from bench.records.rows import Row
 from bench.report.axes import Axis, time_axis
-from bench.report.table import Row
 
 WIDTH = 400.0
 MAX_COLUMNS = 160  # of a latency trace; a longer run is drawn as the range of each stretch

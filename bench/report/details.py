@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bench.records.compatibility import Compatibility
-from bench.records.record import REFERENCE_TARGETS, Record
-from bench.report.table import NOT_MEASURED, Row, number
-from bench.run.stability import CANARY, EDITS, ignores_colour
+from bench.records.record import CANARY, EDITS, REFERENCE_TARGETS, Record
+from bench.records.rows import Row, number
 from export.bundle.manifest import StructureCheck
+from icd_mobile.evidence import NOT_MEASURED
 from icd_mobile.retrieval.result import Accuracy, BaselineInfo
 
 NEVER = "never reached"
@@ -158,7 +158,7 @@ def stability_table(records: Sequence[Record], rows: Sequence[Row]) -> TextTable
         if found is None:
             lines.append((row.label, *(NOT_MEASURED,) * (len(EDITS) + 2)))
             continue
-        verdict = "FAILED: ignores colour" if ignores_colour(found) else "moves it, as it must"
+        verdict = "FAILED: ignores colour" if found.ignores_colour else "moves it, as it must"
         edits = (_cosines(found.cosines.get(name, ())) for name in EDITS)
         lines.append((row.judged_label, *edits, _cosines(found.canary_cosines), verdict))
     num_images = {record.stability.num_images for record in records if record.stability}

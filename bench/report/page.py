@@ -8,9 +8,12 @@ from html import escape
 from importlib.resources import files
 
 from bench.records.compatibility import Compatibility
+from bench.records.examples import Examples
 from bench.records.record import Record
+from bench.records.rows import BLIND, Row, make_rows
+from bench.records.setting import common_setting
 from bench.report.charts import latency_chart, trace_chart
-from bench.report.copydays_table import EXPLANATION, TITLE, copydays_table
+from bench.report.copydays_table import copydays_table
 from bench.report.details import (
     TextTable,
     compatibility_table,
@@ -23,10 +26,9 @@ from bench.report.heatmap import first_answer_heatmap, micro_ap_heatmap
 from bench.report.precisions import PrecisionChoice, choose_precisions
 from bench.report.recommend import Recommendation, recommend
 from bench.report.scatter import scatter_chart
-from bench.report.setting import common_setting
-from bench.report.table import BLIND, NOT_MEASURED, Column, Row, columns_of, make_rows
+from bench.report.table import Column, columns_of
 from bench.report.words import LEGEND, describe_device, describe_run, describe_worst, notes_by_text
-from bench.run.examples import Examples
+from icd_mobile.evidence import NOT_MEASURED
 
 _STATE_CLASSES = {"ok": "state", "exported but failed its check": "state unchecked", "failed": "state failed"}
 _LONG_FACT = 80  # characters; a longer one takes a line of its own
@@ -46,7 +48,7 @@ def render_page(records: Sequence[Record], examples: Examples | None, matrix: Co
         "<h2>Artifacts</h2>",
         _table(records, rows, chosen),
         _notes(rows),
-        _copydays(copydays_table(records, rows)),
+        _details(copydays_table(records, rows)),
         "<h2>Cost and detection</h2>",
         _charts(rows),
         _details(detection_table(records, rows)),
@@ -124,22 +126,6 @@ def _notes(rows: Sequence[Row]) -> str:
         for who, note in notes_by_text(rows)
     )
     return f"<ul class='soft'>{items}</ul>" if items else ""
-
-
-def _copydays(table: list[list[str]]) -> str:
-    if not table:
-        return ""
-    titles, *lines = ([escape(cell) for cell in line] for line in table)
-    head = f"<th>{titles[0]}</th>" + "".join(f"<th class='number'>{title}</th>" for title in titles[1:])
-    body = ""
-    for first, *cells in lines:
-        numbers = zip(titles[1:], cells, strict=True)
-        body += f"<tr><td>{first}</td>"
-        body += "".join(f"<td class='number' data-title='{title}'>{cell}</td>" for title, cell in numbers) + "</tr>"
-    return (
-        f"<h2>{TITLE}</h2><p class='soft'>{EXPLANATION}</p><div class='card table'><table>"
-        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
-    )
 
 
 def _charts(rows: Sequence[Row]) -> str:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from bench.records.record import REFERENCE_TARGETS, Record
 from bench.report.recommend import MAX_MICRO_AP_LOSS, Compared, comparable
-from bench.run.stability import ignores_colour
 
 INT8 = "int8"
 
@@ -82,7 +81,7 @@ def _problem(record: Record) -> str:
         return f"failed ({record.failure})"
     if record.state != "ok":
         return "is below its parity bar"
-    if record.stability and ignores_colour(record.stability):
+    if record.stability and record.stability.ignores_colour:
         return "ignores colour"
     if record.other_weights:
         return "is of other weights than the baseline"

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from bench.records.latency import percentile, validity_flags
 from bench.records.record import REFERENCE_TARGETS, Latency, Record
-from bench.run.stability import ignores_colour
 from icd_mobile.retrieval.result import Accuracy
 
 MAX_MICRO_AP_LOSS = 0.005
@@ -60,7 +59,7 @@ def comparable(records: Sequence[Record]) -> list[Compared]:
         for record in records
         if record.accuracy and record.accuracy.baseline and record.latency
         if record.state == "ok" and not record.other_weights and record.artifact.target not in REFERENCE_TARGETS
-        if not (record.stability and ignores_colour(record.stability))
+        if not (record.stability and record.stability.ignores_colour)
     ]
 
 

@@ -11,9 +11,12 @@ from itertools import groupby
 from pathlib import Path
 
 from bench.records.compatibility import Cell, Compatibility, merged, read_matrices
+from bench.records.examples import read_examples
 from bench.records.record import Record
 from bench.records.record_files import read_records
-from bench.report.copydays_table import EXPLANATION, TITLE, copydays_table
+from bench.records.rows import Row, make_row, make_rows
+from bench.records.setting import Setting, common_setting
+from bench.report.copydays_table import copydays_table
 from bench.report.details import (
     TextTable,
     compatibility_table,
@@ -25,11 +28,10 @@ from bench.report.details import (
 from bench.report.page import render_page
 from bench.report.precisions import PrecisionChoice, choose_precisions
 from bench.report.recommend import recommend
-from bench.report.setting import Setting, common_setting
-from bench.report.table import NOT_MEASURED, Column, Row, columns_of, make_row, make_rows
+from bench.report.table import Column, columns_of
 from bench.report.words import LEGEND, describe_device, describe_run, describe_worst, notes_by_text
-from bench.run.examples import read_examples
 from icd_mobile.errors import InputError
+from icd_mobile.evidence import NOT_MEASURED
 from icd_mobile.files import write_whole
 
 
@@ -126,7 +128,7 @@ def render_markdown(records: Sequence[Record], matrix: Compatibility | None = No
         "",
         *(f"- {who}: {note}" for who, note in notes_by_text(rows)),
         "",
-        *_copydays(copydays_table(records, rows)),
+        *_markdown_table(copydays_table(records, rows)),
         *_markdown_table(detection_table(records, rows)),
         *_markdown_table(stability_table(records, rows)),
         *_markdown_table(structure_table(records, rows)),
@@ -140,14 +142,6 @@ def render_markdown(records: Sequence[Record], matrix: Compatibility | None = No
 def _text(column: Column, row: Row) -> str:
     between = column.interval(row) if column.interval else ""
     return f"{column.text(row)} ({between})" if between else column.text(row)
-
-
-def _copydays(table: list[list[str]]) -> list[str]:
-    if not table:
-        return []
-    rule = _markdown_row(["---", *["---:"] * (len(table[0]) - 1)])
-    lines = map(_markdown_row, table)
-    return [f"## {TITLE}", "", EXPLANATION, "", next(lines), rule, *lines, ""]
 
 
 def _markdown_table(table: TextTable) -> list[str]:

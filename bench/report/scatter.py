@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
+from bench.records.rows import Row
 from bench.report.axes import Axis, time_axis
 from bench.report.charts import WIDTH, svg, target_classes, vertical_tick
-from bench.report.table import Row
 
 _LEFT, _RIGHT, _TOP, _BOTTOM = 40.0, WIDTH - 12, 14.0, 286.0
 _MAX_RADIUS, _MIN_RADIUS = 10.0, 3.5

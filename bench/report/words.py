@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from bench.records.compatibility import Compatibility
 from bench.records.record import TEACHER_TARGET, Record
-from bench.report.table import NOT_MEASURED, Row, interval, number
+from bench.records.rows import Row, interval, number
 from devices.base import DeviceFacts
+from icd_mobile.evidence import NOT_MEASURED
 from icd_mobile.pictures.preprocessing import RESIZE_FILTER
 from icd_mobile.retrieval.result import Accuracy
 

@@ -11,12 +11,12 @@ from bench.artifacts.artifact import Artifact, bundle_artifact, find_bundles
 from bench.artifacts.reference_artifacts import reference_artifacts
 from bench.descriptors.fill import EmbedPlan, store_of
 from bench.records.compatibility import Compatibility, write_compatibility
+from bench.records.examples import write_examples
 from bench.records.latency import Preset
 from bench.records.record import BASELINE_TARGET, REFERENCE_TARGETS, TEACHER_TARGET, ArtifactInfo, Record
 from bench.records.record_files import write_record
 from bench.run.calibration_overlap import find_calibration_overlap
 from bench.run.cross_search import Embedded, cross_search
-from bench.run.examples import write_examples
 from bench.run.passes import Plan, measure
 from bench.run.screen import Screen
 from bench.run.stability import stability_source

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from bench.records.record import Record
-from bench.report.table import interval, make_row
+from bench.records.rows import interval, make_row
 from bench.run.passes import PREPROCESSING
 
 # Share of an artifact's time that each pass takes, about: only the estimate of the time left depends on it.

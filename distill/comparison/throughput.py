@@ -16,7 +16,6 @@ from __future__ import annotations
 import json
 import statistics
 import tempfile
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -29,33 +28,14 @@ if TYPE_CHECKING:
     from distill.configs.config import RunConfig
 
 LOWEST_OF_BARE, LOWEST_OF_ONLINE = 0.90, 3.0
-NUM_PHOTOS, NUM_STORED_VIEWS, TEACHER_DIM, TEACHER_SIZE_PX = 64, 4, 512, 224
-NUM_WARMUPS = 2  # steps of the loop before the first round
+NUM_PHOTOS, NUM_STORED_VIEWS = 64, 4
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
-@dataclass
-class Rounds:
-    """Seconds a step, round by round."""
-
-    bare_s: list[float] = field(default_factory=list)
-    loop_s: list[float] = field(default_factory=list)
-    online_s: list[float] = field(default_factory=list)
-
-    @property
-    def of_bare(self) -> float:
-        """Rate of the loop over the bare rate."""
-        return statistics.median(bare / loop for bare, loop in zip(self.bare_s, self.loop_s, strict=True))
-
-    @property
-    def of_online(self) -> float:
-        """Rate of the loop over that with a teacher in it."""
-        return statistics.median(online / loop for online, loop in zip(self.online_s, self.loop_s, strict=True))
-
-
 def bench_config(student: str, size_px: int, batch_size: int, num_rounds: int, steps: int, folder: Path) -> RunConfig:
     """A run that is long enough for the rounds: contrastive losses, and distillation from a bank."""
+    from distill.comparison.throughput_rounds import NUM_WARMUPS, TEACHER_DIM
     from distill.configs.config_files import read_config, with_overrides
 
     steps_per_epoch = NUM_PHOTOS // batch_size

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import statistics
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,6 @@ import torch
 from torch import Tensor, nn
 
 from distill.augmentations.views import ViewBatch
-from distill.comparison.throughput import NUM_WARMUPS, TEACHER_DIM, TEACHER_SIZE_PX, Rounds
 from distill.configs.config import RunConfig
 from distill.losses.batch import Batch
 from distill.teachers.teacher import Network, Teacher
@@ -26,6 +27,28 @@ from distill.training.run_folder import RunFolder
 from distill.training.run_keeper import RunKeeper
 from distill.training.run_parts import Parts, build_parts
 from distill.training.train import batch_sampler, build_trainer, quieten_lightning, view_loader
+
+TEACHER_DIM, TEACHER_SIZE_PX = 512, 224
+NUM_WARMUPS = 2  # steps of the loop before the first round
+
+
+@dataclass
+class Rounds:
+    """Seconds a step, round by round."""
+
+    bare_s: list[float] = field(default_factory=list)
+    loop_s: list[float] = field(default_factory=list)
+    online_s: list[float] = field(default_factory=list)
+
+    @property
+    def of_bare(self) -> float:
+        """Rate of the loop over the bare rate."""
+        return statistics.median(bare / loop for bare, loop in zip(self.bare_s, self.loop_s, strict=True))
+
+    @property
+    def of_online(self) -> float:
+        """Rate of the loop over that with a teacher in it."""
+        return statistics.median(online / loop for online, loop in zip(self.online_s, self.loop_s, strict=True))
 
 
 class _RandomFeatures(nn.Module):

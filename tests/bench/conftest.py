@@ -11,8 +11,7 @@ from onnx import TensorProto, helper
 
 from bench.artifacts.artifact import Artifact
 from bench.records.latency import Preset
-from bench.records.record import ArtifactInfo, ColdStart, Latency, Memory, Record, RuntimeInfo, Stability
-from bench.run.stability import EDITS
+from bench.records.record import EDITS, ArtifactInfo, ColdStart, Latency, Memory, Record, RuntimeInfo, Stability
 from devices.base import DeviceFacts
 from export.bundle.bundle import list_files, write_manifest
 from export.bundle.manifest import Accuracy as BundleAccuracy

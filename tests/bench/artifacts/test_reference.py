@@ -19,8 +19,8 @@ from bench.records.latency import Preset
 from bench.report.report import render_csv, render_markdown
 from bench.run.run import RunPlan, run_bench
 from bench.run.screen import Screen
-from bench.report.setting import common_setting
-from bench.report.table import make_rows
+from bench.records.setting import common_setting
+from bench.records.rows import make_rows
 from export.bundle.bundle import list_files, read_manifest, write_manifest
 from export.mil import BLIND_TO
 

@@ -7,10 +7,10 @@ from collections.abc import Callable
 import pytest
 
 from bench.records.record import Record
+from bench.records.rows import make_row
 from bench.report.copydays_table import copydays_table
 from bench.report.page import render_page
 from bench.report.report import render_markdown
-from bench.report.table import make_row
 from icd_mobile.datasets.copydays import BLOCKS
 from icd_mobile.retrieval.result import CopydaysAccuracy
 
@@ -34,9 +34,9 @@ def judged(new_record: NewRecord) -> Record:
 
 def test_each_block_has_a_line_and_those_not_judged_say_so(judged: Record) -> None:
     table = copydays_table([judged], [make_row(judged)])
-    assert table[0] == ["figure, measured", "onnx fp32"]
-    assert [line[0] for line in table[1 : 1 + len(BLOCKS)]] == [f"mAP {block}" for block in BLOCKS]
-    cells = dict(table)
+    assert table.head == ("figure, measured", "onnx fp32")
+    assert [line[0] for line in table.rows[: len(BLOCKS)]] == [f"mAP {block}" for block in BLOCKS]
+    cells = dict(table.rows)
     assert (cells["mAP strong"], cells["mAP crops/80"]) == ("0.866", "0.750")
     assert cells["mAP jpegqual/3"] == "not measured"
     assert (cells["micro-AP, copies alone"], cells["micro-AP, originals too"]) == ("0.500", "0.625")
@@ -45,8 +45,8 @@ def test_each_block_has_a_line_and_those_not_judged_say_so(judged: Record) -> No
 
 def test_records_of_other_datasets_have_no_such_table(judged: Record, new_record: NewRecord) -> None:
     other = new_record()
-    assert copydays_table([other], [make_row(other)]) == []
-    assert len(copydays_table([other, judged], [make_row(other), make_row(judged)])[0]) == 2
+    assert copydays_table([other], [make_row(other)]).rows == ()
+    assert len(copydays_table([other, judged], [make_row(other), make_row(judged)]).rows[0]) == 2
     assert "Copydays" not in render_markdown([other]) + render_page([other], None)
 
 
@@ -57,4 +57,5 @@ def test_report_has_the_table_and_the_headline(judged: Record) -> None:
     assert "| figure, measured | onnx fp32 |\n| --- | ---: |" in markdown
     assert "Copydays: mAP of strong 0.866" in make_row(judged).notes
     page = render_page([judged], None)
-    assert "<td>mAP strong</td><td class='number' data-title='onnx fp32'>0.866</td>" in page
+    assert "<td class='' data-title='figure, measured'>mAP strong</td>" in page
+    assert "<td class='number' data-title='onnx fp32'>0.866</td>" in page

@@ -13,19 +13,19 @@ from pathlib import Path
 import pytest
 
 from bench.records.compatibility import Cell, Compatibility, Member, write_compatibility
-from bench.records.record import PASSES, Record
+from bench.records.examples import read_examples, write_examples
+from bench.records.record import EDITS, PASSES, Record
 from bench.records.record_files import write_record
+from bench.records.rows import make_row, make_rows
+from bench.records.setting import common_setting
 from bench.report.axes import Axis, time_axis
 from bench.report.details import compatibility_table, structure_table
 from bench.report.heatmap import micro_ap_heatmap
 from bench.report.page import render_page
 from bench.report.recommend import recommend
 from bench.report.report import render_csv, render_markdown, write_reports
-from bench.report.setting import common_setting
-from bench.report.table import COLUMNS, columns_of, make_row, make_rows
+from bench.report.table import COLUMNS, columns_of
 from bench.report.words import describe_worst
-from bench.run.examples import read_examples, write_examples
-from bench.run.stability import EDITS
 from export.bundle.manifest import StructureCheck
 from icd_mobile.datasets.read import read_dataset
 from icd_mobile.errors import InputError

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bench.records.record import Stability
+from bench.records.record import EDITS, Stability
 from bench.run import stability as module
-from bench.run.stability import EDITS, ignores_colour, stability_of, stability_source
+from bench.run.stability import EDIT_OF, stability_of, stability_source
 from icd_mobile.datasets.read import read_dataset
 from icd_mobile.errors import InputError
 from icd_mobile.pictures.preprocessing import read_rgb, to_pixels
@@ -44,7 +44,7 @@ def test_without_antialias_fine_stripes_do_not_turn_grey() -> None:
     rows[::2] = 255
     stripes = Image.fromarray(rows)  # a third of the size takes its rows from the middles 1, 4, 7, ...: black, white
     assert np.ptp(to_pixels(stripes, 32)[2:-2].astype(int)) < 128
-    assert np.ptp(EDITS["bilinear, no antialias"](stripes, 32).astype(int)) == 255
+    assert np.ptp(EDIT_OF["bilinear, no antialias"](stripes, 32).astype(int)) == 255
 
 
 def test_choice_and_identity_are_the_same_each_time(dataset_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,7 +83,7 @@ def test_cosines_are_to_the_unedited_picture() -> None:
 )
 def test_canary_fails_where_the_swap_is_as_mild_as_the_mildest_edit(canary: tuple[float, ...], failed: bool) -> None:
     cosines = dict.fromkeys(EDITS, (0.9, 0.95, 0.97)) | {"bicubic": (0.97, 0.98, 0.99)}  # medians 0.95 and 0.98
-    assert ignores_colour(Stability(num_images=3, cosines=cosines, canary_cosines=canary)) == failed
+    assert Stability(num_images=3, cosines=cosines, canary_cosines=canary).ignores_colour == failed
 
 
 @pytest.mark.parametrize(("sees_colour", "failed"), [(True, False), (False, True)])
@@ -96,4 +96,4 @@ def test_canary_on_real_edits_tells_who_sees_colour(dataset_dir: Path, sees_colo
             pixels = pixels.mean(axis=2, keepdims=True).repeat(3, axis=2)
         means = pixels.reshape(8, 8, 8, 8, 3).mean(axis=(1, 3)).ravel() - 127.5
         rows.append(means / np.linalg.norm(means))
-    assert ignores_colour(stability_of(np.array(rows, dtype=np.float32))) == failed
+    assert stability_of(np.array(rows, dtype=np.float32)).ignores_colour == failed

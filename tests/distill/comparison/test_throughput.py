@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from distill.comparison.throughput import Rounds, bench_config, make_inputs
+from distill.comparison.throughput import bench_config, make_inputs
+from distill.comparison.throughput_rounds import Rounds
 
 
 def test_ratios_are_medians_of_the_rounds() -> None:
