@@ -6,13 +6,7 @@ import sys
 
 import typer
 
-from distill.commands import augment_preview as preview_command
-from distill.commands import cache_teacher as cache_command
-from distill.commands import compare as compare_command
-from distill.commands import fit_head as fit_head_command
-from distill.commands import pack as pack_command
-from distill.commands import teachers as teachers_command
-from distill.commands import train as train_command
+from distill.commands import augment_preview, cache_teacher, compare, fit_head, pack, teachers, train
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -22,14 +16,14 @@ def distill() -> None:
     """From a teacher and images to a student checkpoint."""
 
 
-app.command(epilog=fit_head_command.EXAMPLES)(fit_head_command.fit_head)
-app.command(help=train_command.HELP, epilog=train_command.EXAMPLES)(train_command.train)
-app.command("teachers", epilog=teachers_command.LIST_EXAMPLES)(teachers_command.list_teachers)
-app.command(help=compare_command.HELP, epilog=compare_command.EXAMPLES)(compare_command.compare)
-app.command(epilog=pack_command.EXAMPLES)(pack_command.pack)
-app.command(epilog=teachers_command.WHITEN_EXAMPLES)(teachers_command.whiten_teacher)
-app.command(epilog=preview_command.EXAMPLES)(preview_command.augment_preview)
-app.command(help=cache_command.HELP, epilog=cache_command.EXAMPLES)(cache_command.cache_teacher)
+app.command(epilog=fit_head.EXAMPLES)(fit_head.fit_head)
+app.command(help=train.HELP, epilog=train.EXAMPLES)(train.train)
+app.command("teachers", epilog=teachers.LIST_EXAMPLES)(teachers.list_teachers)
+app.command(help=compare.HELP, epilog=compare.EXAMPLES)(compare.compare)
+app.command(epilog=pack.EXAMPLES)(pack.pack)
+app.command(epilog=teachers.WHITEN_EXAMPLES)(teachers.whiten_teacher)
+app.command(epilog=augment_preview.EXAMPLES)(augment_preview.augment_preview)
+app.command(help=cache_teacher.HELP, epilog=cache_teacher.EXAMPLES)(cache_teacher.cache_teacher)
 
 
 def main() -> None:

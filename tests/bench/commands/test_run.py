@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from bench.__main__ import _exit_code, _print_result, app
+from bench.__main__ import app
+from bench.commands.run import _exit_code, _print_result
 from bench.records.record import Record
 from bench.records.record_files import write_record
 from bench.run.run import RunResult
