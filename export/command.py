@@ -14,7 +14,8 @@ from rich.table import Table
 
 from distill.students.checkpoint import Checkpoint, open_student
 from export.bundle.manifest import Parity
-from export.pipeline import Outcome, bundle_name, export_bundles
+from export.pipeline import bundle_name, export_bundles
+from export.plan import Outcome
 from export.quantization.budget import NOTE, Budget
 from export.structure import summary
 from export.targets.table import CALIBRATED, PRECISIONS, TARGETS, find_target

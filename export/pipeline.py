@@ -3,96 +3,33 @@
 from __future__ import annotations
 
 import errno
-import importlib.metadata
 import time
 import traceback
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from functools import cached_property
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from distill.students.checkpoint import Checkpoint
 from export.bundle.bundle import check_can_write, list_files, staged, write_manifest
-from export.bundle.golden import GOLDEN_DIR, Golden, make_golden, write_golden
+from export.bundle.golden import GOLDEN_DIR, write_golden
 from export.bundle.manifest import (
-    Accuracy,
-    CalibrationInfo,
     Manifest,
-    Parity,
-    PixelContract,
-    Quantization,
-    QuantizationSearch,
-    StructureCheck,
-    StudentInfo,
 )
 from export.bundle.model_card import CARD_NAME, model_card
 from export.bundle.parity import measure_parity, run_artifact
-from export.bundle.pixels import PixelStudent
-from export.calibration.calibration_set import CalibrationSet, calibration_set
 from export.calibration.disjoint import check_disjoint
+from export.describe import make_manifest, metadata
+from export.plan import ExportPlan, Outcome, Progress
 from export.quantization.budget import Budget, open_validation, search_plan
-from export.quantization.plan import UNSEARCHED
 from export.structure import check_structure
-from export.targets.table import CALIBRATED, TARGETS, Exported, ExportRequest, load_exporter
+from export.targets.table import CALIBRATED, TARGETS, ExportRequest, load_exporter
 from icd_mobile.errors import InputError, OutsideError
-from icd_mobile.pictures.preprocessing import RESIZE_FILTER
 from icd_mobile.quiet import interruptible, output_to
 
 if TYPE_CHECKING:
-    from torch.fx import GraphModule
-
-State = Literal["ok", "exported but failed its check", "failed"]
-Progress = Callable[[str, str], None]  # (bundle name, what is being done)
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of one (target, precision); `search` where a budget of micro-AP was kept or missed."""
-
-    target: str
-    precision: str
-    state: State
-    reason: str
-    bundle_dir: Path | None
-    model_bytes: int | None
-    parity: Parity | None
-    seconds: float
-    structure: tuple[StructureCheck, ...] = ()
-    search: QuantizationSearch | None = None
-
-
-class ExportPlan:
-    """What the artifacts of one run share; each part is made once, when first needed."""
-
-    def __init__(self, checkpoint: Checkpoint, calibration_dir: Path | None, progress: Progress) -> None:
-        self.checkpoint = checkpoint
-        self.student = PixelStudent(checkpoint)
-        self.progress = progress
-        self.disjoint_from: tuple[str, ...] = ()  # the benchmarks that calibration was found to share no image with
-        self.quantization = UNSEARCHED
-        self.search: QuantizationSearch | None = None
-        self._calibration_dir = calibration_dir
-
-    @cached_property
-    def golden(self) -> Golden:
-        return make_golden(self.student, self.checkpoint.card.input_size_px)
-
-    @cached_property
-    def calibration(self) -> CalibrationSet:
-        return calibration_set(self._calibration_dir, self.checkpoint.card.input_size_px)
-
-    @cached_property
-    def quantized_trunk(self) -> GraphModule:
-        from export.quantization.graph import quantize_trunk
-
-        def on_view(done: int, num_views: int) -> None:
-            self.progress("", f"observing calibration view {done} of {num_views}")
-
-        return quantize_trunk(self.student, self.calibration, self.quantization, on_view)
+    pass
 
 
 def bundle_name(student: str, target: str, precision: str) -> str:
@@ -202,7 +139,7 @@ def _fill_bundle(plan: ExportPlan, target_name: str, precision: str, name: str, 
         precision=precision,
         plan=plan.quantization,
         quantized_trunk=lambda: plan.quantized_trunk,
-        metadata=_metadata(plan.checkpoint, target_name, precision),
+        metadata=metadata(plan.checkpoint, target_name, precision),
         model_path=model_path,
         calibration_views=lambda: plan.calibration.views,
     )
@@ -219,92 +156,9 @@ def _fill_bundle(plan: ExportPlan, target_name: str, precision: str, name: str, 
     descriptors = run.descriptors if run and finite else None  # JSON has no NaN
     write_golden(golden, folder / GOLDEN_DIR, descriptors, parity.evidence)
     plan.progress(name, "writing the bundle")
-    manifest = _manifest(plan, target_name, precision, name, exported, parity, folder)
+    manifest = make_manifest(plan, target_name, precision, name, exported, parity, folder)
     manifest = manifest.model_copy(update={"structure": check_structure(target_name, model_path)})
     (folder / CARD_NAME).write_text(model_card(manifest))
     manifest = manifest.model_copy(update={"files": list_files(folder)})
     write_manifest(folder, manifest)
     return manifest
-
-
-def _metadata(checkpoint: Checkpoint, target: str, precision: str) -> dict[str, str]:
-    """What every format carries in its own metadata place; flat strings, because some formats take no more."""
-    card = checkpoint.card
-    return {
-        "icd_mobile.student": card.student,
-        "icd_mobile.weights_sha256": checkpoint.weights_sha256,
-        "icd_mobile.target": target,
-        "icd_mobile.precision": precision,
-        "icd_mobile.descriptor_dim": str(card.descriptor_dim),
-        "icd_mobile.pixels": f"RGB 0..255, {card.input_size_px}x{card.input_size_px}, resize {RESIZE_FILTER}",
-        "icd_mobile.teacher": card.teacher or "none",
-        "icd_mobile.recipe": card.recipe,
-        "icd_mobile.licence": card.licence,
-    }
-
-
-def _manifest(
-    plan: ExportPlan,
-    target: str,
-    precision: str,
-    name: str,
-    exported: Exported,
-    parity: Parity,
-    folder: Path,
-) -> Manifest:
-    card = plan.checkpoint.card
-    calibration = None
-    search = plan.search if precision == "int8" else None
-    if precision in CALIBRATED:
-        used = plan.calibration
-        calibration = CalibrationInfo(
-            source=used.source,
-            num_images=used.num_images,
-            num_views=len(used.views),
-            sha256=used.sha256,
-            skipped=used.skipped,
-            images=used.images,
-            disjoint_from=plan.disjoint_from,
-        )
-    model_name = TARGETS[target].model_name
-    model_path = folder / model_name  # a file, or Core ML's folder
-    model_files = [path for path in (model_path, *model_path.rglob("*")) if path.is_file()]
-    return Manifest(
-        name=name,
-        state="exported but failed its check" if parity.passed is False or (search and not search.fits) else "ok",
-        target=target,
-        precision=precision,
-        created_utc=datetime.now(UTC).isoformat(timespec="seconds"),
-        model_path=model_name,
-        model_bytes=sum(path.stat().st_size for path in model_files),
-        inputs=exported.inputs,
-        outputs=exported.outputs,
-        pixels=PixelContract(size_px=card.input_size_px, resize=RESIZE_FILTER),
-        student=StudentInfo(
-            name=card.student,
-            descriptor_dim=card.descriptor_dim,
-            weights_sha256=plan.checkpoint.weights_sha256,
-            mean=card.mean,
-            std=card.std,
-            pooling=card.pooling,
-            teacher=card.teacher,
-            trunk=card.trunk,
-            recipe=card.recipe,
-            data=card.data,
-        ),
-        quantization=Quantization(
-            recipe=exported.recipe, float_parts=exported.float_parts, calibration=calibration, search=search
-        ),
-        parity=parity,
-        accuracy=Accuracy(evidence="not measured"),
-        tools={package: _version(package) for package in ("icd-mobile", *TARGETS[target].packages)},
-        licence=card.licence,
-        files=(),
-    )
-
-
-def _version(package: str) -> str:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:  # a variant under another name, such as onnxruntime-gpu
-        return "not measured"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 Evidence = Literal["measured", "reference", "published", "not measured"]
-NOT_MEASURED = "not measured"
+NOT_MEASURED: Final = "not measured"

@@ -8,8 +8,10 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from export.bundle.manifest import StructureCheck
+if TYPE_CHECKING:
+    from export.bundle.manifest import StructureCheck
 
 # target -> the function that reads its artifacts; imported when used. TorchScript hands its graph to nobody.
 CHECKERS: dict[str, str] = {
@@ -27,6 +29,8 @@ def check_structure(target: str, model_path: Path) -> tuple[StructureCheck, ...]
     """
     if target not in CHECKERS:
         return ()
+    from export.bundle.manifest import StructureCheck
+
     module_name, function_name = CHECKERS[target].split(":")
     try:
         checker: Callable[[Path], tuple[StructureCheck, ...]] = getattr(

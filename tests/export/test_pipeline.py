@@ -14,7 +14,8 @@ import export.pipeline
 from distill.students.checkpoint import Checkpoint, load_checkpoint
 from export.bundle.parity import ArtifactRun
 from export.command import run_export
-from export.pipeline import Outcome, export_bundles
+from export.pipeline import export_bundles
+from export.plan import Outcome
 from export.targets.table import TARGETS, Exported, ExportRequest
 from icd_mobile.errors import OutsideError
 

@@ -52,14 +52,6 @@ def test_help_gives_examples(tmp_path: Path) -> None:
     assert "Example: python -m bench report" in command("report", "--help", folder=tmp_path).stdout
 
 
-@pytest.mark.parametrize("module", ["bench", "devices"])
-def test_command_line_imports_nothing_heavy(module: str) -> None:
-    heavy = ("torch", "numpy", "pydantic", "rich.progress", "onnxruntime", "faiss", "PIL", "matplotlib")
-    code = f"import sys, {module}.__main__; print([name for name in {heavy!r} if name in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
-
-
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [

@@ -14,7 +14,7 @@ from bench.run.calibration_spread import SpreadPlan, calibration_spread, split_p
 from devices.base import open_device
 from distill.students.checkpoint import load_checkpoint
 from export.calibration.images import read_folder
-from export.pipeline import Outcome
+from export.plan import Outcome
 from icd_mobile.datasets.read import read_dataset
 from icd_mobile.datasets.sample_pictures import procedural_picture
 from icd_mobile.errors import GateError, InputError

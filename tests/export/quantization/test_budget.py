@@ -16,7 +16,8 @@ from export.bundle.model_card import model_card
 from export.calibration.calibration_set import CalibrationSet
 from export.calibration.images import read_image
 from export.command import run_export
-from export.pipeline import ExportPlan, Outcome, export_bundles
+from export.pipeline import export_bundles
+from export.plan import ExportPlan, Outcome
 from export.quantization.budget import Budget, Searched, describe, open_validation
 from export.quantization.plan import QuantizationPlan
 from export.quantization.search import Drops, Tried

@@ -15,7 +15,8 @@ from distill.students.student import STUDENTS
 from export.bundle.manifest import Manifest
 from export.bundle.parity import COSINE_MIN_BARS
 from export.bundle.verify import verify_bundle
-from export.pipeline import Outcome, export_bundles
+from export.pipeline import export_bundles
+from export.plan import Outcome
 from export.runtimes import why_no_runtime
 from export.targets.table import CALIBRATED, TARGETS
 
