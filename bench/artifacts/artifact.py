@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,7 +40,7 @@ class Artifact:
     resample: Image.Resampling = Image.Resampling.BILINEAR  # the pixel contract's; only teachers have another
 
 
-def find_bundles(paths: list[Path]) -> list[Path]:
+def find_bundles(paths: Sequence[Path]) -> list[Path]:
     """The bundles that the paths name, each a bundle or a folder of bundles.
 
     Raises:

@@ -26,8 +26,9 @@ _WORDS = {
 class Screen:
     """A progress line, and a line that stays for each artifact as it ends."""
 
-    def __init__(self) -> None:
-        self._console = Console(stderr=True)
+    def __init__(self, *, quiet: bool = False) -> None:
+        """With `quiet` nothing is shown."""
+        self._console = Console(stderr=True, quiet=quiet)
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),

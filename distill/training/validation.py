@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from distill.students.student import Student, student_spec
+from distill.students.describe import describe_pixels
+from distill.students.student import Student
 from icd_mobile.arrays import Descriptors
 from icd_mobile.datasets.dataset import Dataset
 from icd_mobile.datasets.pixel_files import CHUNK_SIZE, PixelSource, dataset_source, pixel_chunk
@@ -18,8 +19,6 @@ from icd_mobile.datasets.read import read_dataset
 from icd_mobile.progress import image_steps
 from icd_mobile.retrieval.accuracy import Compared, judge, search, split
 from icd_mobile.retrieval.micro_ap import resampled_micro_ap
-
-_BATCH_SIZE = 32
 
 
 @dataclass(frozen=True)
@@ -89,17 +88,3 @@ def _chunks(
         rows = range(start, min(source.num_images, start + CHUNK_SIZE))
         with pixel_chunk(source, rows, size_px, DATASETS_DIR / "pixels", on_image) as file:
             yield np.load(file.path, mmap_mode="r"), [start + index for index in file.unreadable]
-
-
-@torch.inference_mode()
-def describe_pixels(student: Student, pixels: NDArray[np.uint8], device: torch.device) -> Descriptors:
-    """(N, S, S, 3) uint8 -> (N, D), L2-normalised, in float32 on `device`; the student is put in eval mode."""
-    spec = student_spec(student.name)
-    mean, std = (torch.tensor(values, device=device).view(1, 3, 1, 1) for values in (spec.mean, spec.std))
-    student = student.to(device).to(memory_format=torch.channels_last).eval()
-    rows = []
-    for start in range(0, len(pixels), _BATCH_SIZE):
-        batch = torch.from_numpy(np.array(pixels[start : start + _BATCH_SIZE])).to(device)
-        images = batch.permute(0, 3, 1, 2).float() / 255.0
-        rows.append(student((images - mean) / std).cpu().numpy())
-    return np.concatenate(rows)

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import importlib
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 
 from export.bundle.manifest import Parity
+from export.bundle.session import open_reference, open_session
 from export.mil import BLIND_TO
-from export.runtimes import REFERENCES, RUNTIMES, why_no_runtime
+from export.runtimes import REFERENCES, Session
 from icd_mobile.arrays import Descriptors
-from icd_mobile.errors import InputError, OutsideError
+from icd_mobile.errors import InputError
 from icd_mobile.evidence import Evidence
 from icd_mobile.pictures.preprocessing import Pixels
 
@@ -44,31 +43,21 @@ def run_artifact(target: str, model_path: Path, pixels: Pixels) -> ArtifactRun:
     Raises:
         OutsideError: the target's runtime is not here, nor a reference.
     """
-    if why_no_runtime(target):
-        if target not in REFERENCES:
-            raise OutsideError(why_no_runtime(target))
-        reference = _by_reference(target, model_path, pixels)
-        return ArtifactRun(reference, "reference", f"by the reference evaluator, blind to {BLIND_TO}")
-    module_name, package = RUNTIMES[target]
-    try:
-        runtime = importlib.import_module(f"export.runtimes.{module_name}")
-    except ImportError as error:
-        raise OutsideError(f"{package} is not installed: pip install {package}") from error
-    measured = _descriptors(runtime, model_path, pixels)
-    how = f"run here, {platform.machine()}"
-    if target in REFERENCES:
-        how += f"; {_difference(target, model_path, pixels, measured)}"
-    return ArtifactRun(measured, "measured", how)
-
-
-def _by_reference(target: str, model_path: Path, pixels: Pixels) -> Descriptors:
-    return _descriptors(importlib.import_module(REFERENCES[target]), model_path, pixels)
+    with _torch_settings_kept():
+        session, evidence = open_session(target, model_path, 1)
+        measured = _descriptors(session, pixels)
+        if evidence == "reference":
+            return ArtifactRun(measured, evidence, f"by the reference evaluator, blind to {BLIND_TO}")
+        how = f"run here, {platform.machine()}"
+        if target in REFERENCES:
+            how += f"; {_difference(target, model_path, pixels, measured)}"
+        return ArtifactRun(measured, evidence, how)
 
 
 def _difference(target: str, model_path: Path, pixels: Pixels, measured: Descriptors) -> str:
     """How far the reference evaluator's descriptors are from the runtime's; it never fails what the runtime runs."""
     try:
-        reference = _by_reference(target, model_path, pixels)
+        reference = _descriptors(open_reference(target, model_path, 1), pixels)
     except InputError as error:
         return str(error)
     largest = np.abs(measured - reference).max()
@@ -76,14 +65,12 @@ def _difference(target: str, model_path: Path, pixels: Pixels, measured: Descrip
     return f"the reference evaluator's least cosine to it is {cosine_min:.6f}, the largest difference {largest:.2g}"
 
 
-def _descriptors(runtime: ModuleType, model_path: Path, pixels: Pixels) -> Descriptors:
-    with _torch_settings_kept():
-        session = runtime.load(model_path, 1)
-        descriptors = []
-        for image in pixels:
-            session.feed(image)
-            session.invoke()
-            descriptors.append(session.read())
+def _descriptors(session: Session, pixels: Pixels) -> Descriptors:
+    descriptors = []
+    for image in pixels:
+        session.feed(image)
+        session.invoke()
+        descriptors.append(session.read())
     return np.stack(descriptors)
 
 

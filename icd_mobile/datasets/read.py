@@ -16,6 +16,10 @@ def read_dataset(place: Path) -> Dataset:
 
     For DISC with several ground truths, name one of these files instead.
 
+    >>> found = read_dataset(dataset)
+    >>> len(found.queries), len(found.references), len(found.pairs)
+    (5, 6, 4)
+
     Raises:
         InputError: a part is missing or empty, two files share an id, a CSV is broken, or the ground truth names an
             unknown id or a pair twice. The file and, where there is one, the row are named.

@@ -71,11 +71,20 @@ def split(dataset: Dataset, unreadable: tuple[int, ...]) -> Split:
     return Split(queries, references, training)
 
 
-def judge(descriptors: Descriptors, dataset: Dataset, unreadable: tuple[int, ...], compared: Compared) -> Accuracy:
+ALONE = Compared(None, None, "no teacher was judged beside it")
+
+
+def judge(
+    descriptors: Descriptors, dataset: Dataset, unreadable: tuple[int, ...] = (), compared: Compared = ALONE
+) -> Accuracy:
     """Search every query among the references, exactly, and score the candidates; `descriptors` is (Q + R + T, D).
 
     Unreadable images are left out of the search; the ground-truth pairs they belong to count as not found. References
     and training images are read in blocks, queries are held in memory.
+
+    >>> data = read_dataset(dataset)
+    >>> judge(describe(bundle, data.images), data).micro_ap
+    1.0
 
     Raises:
         InputError: descriptors that are not finite or not of unit length, or no readable image on one side.

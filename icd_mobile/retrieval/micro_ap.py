@@ -60,6 +60,21 @@ def matches(candidates: Candidates, pairs: Ints) -> Bools:
     return np.isin(keys, true_keys)
 
 
+def micro_ap(candidates: Candidates, pairs: Ints) -> float:
+    """micro-AP, 0..1, of candidates against ground-truth pairs (P, 2) of query and reference.
+
+    Of two pairs the first is found first, and the second after one wrong candidate: (1 / 1 + 2 / 3) / 2.
+
+    >>> found = Candidates(np.array([0, 1, 1]), np.array([4, 7, 5]), np.array([0.9, 0.8, 0.7]))
+    >>> round(micro_ap(found, np.array([[0, 4], [1, 5]])), 3)
+    0.833
+
+    Raises:
+        ValueError: no pair.
+    """
+    return detection(candidates.scores, matches(candidates, pairs), len(pairs)).micro_ap
+
+
 def detection(scores: Floats, is_match: Bools, num_pairs: int) -> Detection:
     """micro-AP, and recall and score at precision 0.9, of candidates in any order.
 

@@ -23,6 +23,10 @@ ROUNDING = 1e-5  # how far the same inner product may lie apart in two float32 s
 def nearest(queries: Descriptors, references: Descriptors, k: int) -> Candidates:
     """The `k` most similar references of each query: (Q, D) and (R, D), L2-normalised, to Q * min(k, R) candidates.
 
+    >>> references = np.eye(4, dtype=np.float32)
+    >>> nearest(references[:2], references, k=1).references.tolist()
+    [0, 1]
+
     Raises:
         InputError: dimensions differ, or a descriptor is not finite or not of unit length.
     """
