@@ -38,7 +38,7 @@ test: $(INSTALLED) check  ## Everything but the complete matrix: 20 to 30 minute
 test-all: $(INSTALLED) check  ## With the complete matrix: six students, five targets
 	$(PYTEST)
 
-check: $(INSTALLED)  ## ruff and mypy --strict on the four packages
+check: $(INSTALLED)  ## ruff and mypy --strict on the five packages
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy

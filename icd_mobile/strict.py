@@ -12,6 +12,6 @@ Sha256 = Annotated[str, pydantic.StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 
 class Strict(pydantic.BaseModel):
-    """The base of every model that is read from a file."""
+    """The base of every model that is read from a file; its validators are built when it is first used."""
 
-    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, strict=True, defer_build=True)
