@@ -158,7 +158,7 @@ def test_interrupt_is_one_line(
     """The signal comes while the process waits for its workers, which it must not leave behind."""
     script = tmp_path / "command.py"
     script.write_text(
-        "import time\nfrom bench import shard_embedder\nread_rgb = shard_embedder.read_rgb\n"
+        "import time\nfrom bench.descriptors import shard as shard_embedder\nread_rgb = shard_embedder.read_rgb\n"
         "shard_embedder.read_rgb = lambda path: (time.sleep(0.1), read_rgb(path))[1]\n"
         "if __name__ == '__main__':\n    from bench.__main__ import app\n    app()\n"
     )
