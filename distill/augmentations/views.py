@@ -6,6 +6,7 @@ many there are, or on what was drawn before. Pixels leave the loader as uint8; m
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -61,7 +62,10 @@ class Views(Dataset[ImageViews]):
         seed: int,
         *,
         original_view: bool = False,
+        describe: Callable[[int], np.ndarray] | None = None,
     ) -> None:
+        """`describe` gives a teacher's descriptor (D,) of a photograph by id, which is then that of all its views."""
+        self._describe = describe
         self._photos, self._pipeline, self._num_views = photos, pipeline, num_views
         self._size_px, self._seed, self._original_view = size_px, seed, original_view
 
@@ -78,7 +82,9 @@ class Views(Dataset[ImageViews]):
             self._seed,
             original_view=self._original_view,
         )
-        return ImageViews(key.image_id, pixels, None)
+        if self._describe is None:
+            return ImageViews(key.image_id, pixels, None)
+        return ImageViews(key.image_id, pixels, np.tile(self._describe(key.image_id), (self._num_views, 1)))
 
 
 def draw_views(

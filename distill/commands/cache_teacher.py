@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 import typer
 
 from distill.augmentations import AUGMENTATIONS, open_augmentation
+from icd_mobile.allocator import keep_freed_memory
 from icd_mobile.cli import one_line_errors
 from icd_mobile.errors import InputError, OutsideError
 
@@ -33,15 +34,19 @@ def cache_teacher(
     teacher: Annotated[str, typer.Option(help="A teacher by name or file; see `teachers`.")],
     out: Annotated[Path, typer.Option(help="The folder to write.")],
     augmentation: Annotated[str, typer.Option(help=f"One of {', '.join(AUGMENTATIONS)}.")] = "advanced",
-    views: Annotated[int, typer.Option(min=2, max=1000, help="Views K of each photograph.")] = 8,
+    views: Annotated[int, typer.Option(min=1, max=1000, help="Views K of each photograph.")] = 8,
     size: Annotated[int, typer.Option(min=64, max=512, help="Side S of the stored views in px: the student's.")] = 224,
     seed: Annotated[int, typer.Option(min=0, help="Another seed, other views.")] = 0,
+    teacher_size: Annotated[
+        int | None, typer.Option(min=32, max=1024, help="Side of the teacher's pictures in px.", show_default="its own")
+    ] = None,
     device: Annotated[Literal["cpu", "cuda"], typer.Option(help="Where the teacher runs.")] = "cpu",
     workers: Annotated[int, typer.Option(min=0, help="Processes that draw views; 0 draws in this one.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="One object on standard output, nothing else there.")] = False,
 ) -> None:
     """Registered with `HELP` and `EXAMPLES` by `distill.__main__`."""
     with one_line_errors():
+        keep_freed_memory()
         if out.exists() and not out.is_dir():
             raise InputError(f"--out needs a folder, got the file {out}; choose another")
         import torch
@@ -55,7 +60,7 @@ def cache_teacher(
         if device == "cuda" and not torch.cuda.is_available():
             raise OutsideError("--device cuda needs a CUDA device, and PyTorch sees none; use --device cpu")
         open_augmentation(augmentation)  # a mistyped name before the photographs are read
-        opened_teacher = open_teacher(teacher)
+        opened_teacher = open_teacher(teacher, input_size_px=teacher_size)
         if (out / KEY_FILE).exists():  # before the photographs are read, and before what is left out is written there
             check_fits(
                 out,

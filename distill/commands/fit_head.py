@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from icd_mobile.allocator import keep_freed_memory
 from icd_mobile.cli import check_out, one_line_errors
 from icd_mobile.errors import InputError
 from icd_mobile.git import git_revision
@@ -45,6 +46,7 @@ def fit_head(
 ) -> None:
     """Fit a student's head without a teacher: PCA of the trunk's pooled feature, folded into one Linear."""
     with one_line_errors():
+        keep_freed_memory()
         check_out(out)
         import torch
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from icd_mobile.allocator import keep_freed_memory
 from icd_mobile.cli import one_line_errors
 from icd_mobile.errors import InputError
 
@@ -42,6 +43,7 @@ def train(
 ) -> None:
     """Registered with `HELP` and `EXAMPLES` by `distill.__main__`."""
     with one_line_errors():
+        keep_freed_memory()
         if resume is not None and (out is not None or dry_run):
             raise InputError("--resume goes on in the run's own folder; leave out --out and --dry-run")
         words = list(overrides or ())

@@ -70,6 +70,9 @@ class TeacherConfig(Strict):
     name: str  # of `distill.teachers`, or a file
     input_size_px: Positive | None = None  # the views are resized to it; the teacher's own if not given
     cache: str | None = None  # a folder of `cache-teacher`: its views and descriptors, and no teacher in the loop
+    # What a view is to be described as: as the teacher describes the view, or the unedited photograph, which asks for
+    # more than the teacher can and needs one pass of it a photograph: `cache-teacher --augmentation none --views 1`.
+    target: Literal["view", "photograph"] = "view"
 
 
 class OptimizerConfig(Strict):

@@ -20,9 +20,10 @@ from distill.augmentations.views import ViewBatch
 from distill.configs.config import RunConfig
 from distill.losses.batch import Batch
 from distill.losses.weighted import WeightedLosses
-from distill.students.student import Student, student_spec
+from distill.students.student import Student
 from distill.training.accumulation import backward_in_parts
 from distill.training.mixing import mix_views
+from distill.training.normalization import normalized
 from distill.training.online_teacher import OnlineTeacher, resized
 from distill.training.optimizers import build_optimizer, learning_rate, set_learning_rate
 from distill.training.trained_student import Described, TrainedStudent, mean_decay, update_mean
@@ -181,12 +182,3 @@ class Distillation(pl.LightningModule):
         if self._saved is not None:
             self.trainer.precision_plugin.load_state_dict(cast(dict[str, object], self._saved["precision"]))
             self._saved = None
-
-
-def normalized(pixels: Tensor, student: str) -> Tensor:
-    """(N, 3, S, S), 0..255 -> float32 by the student's mean and std, channels last."""
-    spec = student_spec(student)
-    mean, std = (
-        255.0 * torch.tensor(values, device=pixels.device).view(1, 3, 1, 1) for values in (spec.mean, spec.std)
-    )
-    return ((pixels.float() - mean) / std).contiguous(memory_format=torch.channels_last)

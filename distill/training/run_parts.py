@@ -10,7 +10,7 @@ import torch
 
 from distill.augmentations import open_augmentation
 from distill.augmentations.views import Views
-from distill.configs.config import RunConfig
+from distill.configs.config import RunConfig, TeacherConfig
 from distill.losses import build_loss
 from distill.losses.batch import Dims
 from distill.losses.weighted import WeightedLosses
@@ -18,7 +18,9 @@ from distill.students.checkpoint import open_student
 from distill.students.student import Student, student_spec
 from distill.students.weights import load_trunk_weights, source_name
 from distill.teacher_cache.key import CacheKey, check_fits, read_names
+from distill.teacher_cache.photographs import PhotographDescriptors
 from distill.teacher_cache.views import CachedViews
+from distill.training.first_head import fit_first_head
 from distill.training.online_teacher import OnlineTeacher, open_online_teacher
 from distill.training.trained_student import TrainedStudent
 from distill.training.training_state import State
@@ -42,7 +44,7 @@ class Cache:
     """A teacher cache and where it stands."""
 
     folder: Path
-    views: CachedViews
+    views: CachedViews | PhotographDescriptors
 
 
 @dataclass(frozen=True)
@@ -61,44 +63,70 @@ class Parts:
         return {"config": config.model_dump(mode="json"), "images_sha256": self.images.sha256}
 
 
-def build_parts(config: RunConfig, skipped_path: Path | None = None) -> Parts:
-    """Build everything, the images last: the rest fails in seconds.
+def build_parts(config: RunConfig, skipped_path: Path | None = None, *, is_new: bool = True) -> Parts:
+    """Build everything, the images last: the rest fails in seconds. A run that goes on brings its own weights.
 
     Raises:
         InputError: a name, a setting or dimensions that do not fit, or images that cannot be used.
         OutsideError: weights that cannot be reached.
     """
-    if config.data.images is None and (config.teacher is None or config.teacher.cache is None):
+    needs_no_images = config.teacher is not None and config.teacher.cache and config.teacher.target == "view"
+    if config.data.images is None and not needs_no_images:
         raise InputError("a run needs images; give --images DIR or --images photos.tar")
     torch.manual_seed(config.seed)  # the head's start, and a random trunk
     model, trunk = build_model(config)
     teacher, teacher_dim, cached = None, None, None
     if config.teacher is not None and config.teacher.cache is not None:
-        cached = open_cache(config, config.teacher.name, Path(config.teacher.cache))
+        cached = open_cache(config, config.teacher, Path(config.teacher.cache))
         teacher_dim = cached.views.key.descriptor_dim
     elif config.teacher is not None:
+        if config.teacher.target == "photograph":
+            raise InputError(
+                "teacher.target=photograph needs a cache of the photographs: python -m distill cache-teacher "
+                "--augmentation none --views 1, then teacher.cache=FOLDER"
+            )
         teacher = open_online_teacher(config.teacher)
         teacher_dim = teacher.descriptor_dim
     losses = build_losses(config, model, teacher_dim)
     # A teacher sees a view as it was drawn for it, and the student sees that reduced, as in a cache.
     drawn_px = max(config.views_size_px, 0 if teacher is None else teacher.input_size_px)
-    return Parts(model, trunk, losses, teacher, teacher_dim, open_images(config, cached, drawn_px, skipped_path))
+    images = open_images(config, cached, drawn_px, skipped_path)
+    if is_new and cached is not None and _needs_head(config):
+        fit_first_head(model.student, images.dataset, len(images.names))
+    return Parts(model, trunk, losses, teacher, teacher_dim, images)
 
 
-def open_cache(config: RunConfig, teacher: str, folder: Path) -> Cache:
+def _needs_head(config: RunConfig) -> bool:
+    """Whether the student begins with another's trunk and a head of another D."""
+    wanted = config.student
+    return (
+        wanted.start_from is not None and open_student(wanted.start_from).card.descriptor_dim != wanted.descriptor_dim
+    )
+
+
+def open_cache(config: RunConfig, teacher: TeacherConfig, folder: Path) -> Cache:
     """The cache of a recipe's teacher, made as the recipe says.
 
     Raises:
         InputError: none there, an unfinished one, or one of another teacher, augmentation or size.
     """
-    if config.data.mixing is not None or config.data.original_view:
+    wanted: dict[str, object] = {}
+    views: CachedViews | PhotographDescriptors
+    if teacher.target == "photograph":
+        if config.data.mixing is not None:
+            raise InputError(
+                "a mixed view is of two photographs, and teacher.target=photograph of one; leave out data.mixing"
+            )
+        views = PhotographDescriptors(folder)
+    elif config.data.mixing is not None or config.data.original_view:
         raise InputError(
             "a teacher cache has its views as the teacher saw them; leave out data.mixing and data.original_view"
         )
-    views = CachedViews(folder, config.data.num_views, config.seed)
-    wanted: dict[str, object] = {"augmentation": config.data.augmentation, "size_px": config.views_size_px}
-    if views.key.teacher.partition(".")[0] != Path(teacher).name:  # a teacher's name without its form will do
-        wanted["teacher"] = Path(teacher).name
+    else:
+        views = CachedViews(folder, config.data.num_views, config.seed)
+        wanted = {"augmentation": config.data.augmentation, "size_px": config.views_size_px}
+    if views.key.teacher.partition(".")[0] != Path(teacher.name).name:  # a teacher's name without its form will do
+        wanted["teacher"] = Path(teacher.name).name
     check_fits(folder, views.key, **wanted)
     return Cache(folder, views)
 
@@ -109,21 +137,32 @@ def open_images(config: RunConfig, cache: Cache | None, drawn_px: int, skipped_p
     Raises:
         InputError: they do not fit together, or photographs that cannot be used.
     """
-    if config.data.images is None and cache is not None:
+    if config.data.images is None and cache is not None and isinstance(cache.views, CachedViews):
         names = read_names(cache.folder, cache.views.key)
         return Images(cache.views, names, "a teacher cache", _cache_sha256(cache.views.key), 0)
     source = Path(config.data.images or "")
     opened = open_photos(source, skipped_path)
     photos = opened.photos
     names = [photo.name for photo in photos.files]
+    describe = None
+    sha256 = photos.sha256
     if cache is not None:
         check_fits(cache.folder, cache.views.key, photos_sha256=photos.sha256)
-        return Images(cache.views, names, source.name, _cache_sha256(cache.views.key), len(opened.skipped))
+        sha256 = _cache_sha256(cache.views.key)
+        if isinstance(cache.views, CachedViews):
+            return Images(cache.views, names, source.name, sha256, len(opened.skipped))
+        describe = cache.views
     pipeline = open_augmentation(config.data.augmentation)
     views = Views(
-        photos, pipeline, config.data.num_views, drawn_px, config.seed, original_view=config.data.original_view
+        photos,
+        pipeline,
+        config.data.num_views,
+        drawn_px,
+        config.seed,
+        original_view=config.data.original_view,
+        describe=describe,
     )
-    return Images(views, names, source.name, photos.sha256, len(opened.skipped))
+    return Images(views, names, source.name, sha256, len(opened.skipped))
 
 
 def _cache_sha256(key: CacheKey) -> str:
@@ -143,13 +182,18 @@ def build_model(config: RunConfig) -> tuple[TrainedStudent, str]:
         if wanted.wide_dim is not None:
             raise InputError("student.start_from brings a head, student.wide_dim makes a new one; leave out one")
         start = open_student(wanted.start_from)
-        if (start.card.student, start.card.descriptor_dim) != (wanted.name, wanted.descriptor_dim):
+        has_head = start.card.descriptor_dim == wanted.descriptor_dim
+        gets_head = config.teacher is not None and config.teacher.cache is not None
+        if start.card.student != wanted.name or not (has_head or gets_head):
             raise InputError(
                 f"student.start_from is a {start.card.student} of {start.card.descriptor_dim} dimensions, the recipe "
-                f"wants {wanted.name} of {wanted.descriptor_dim}; set student.name and student.descriptor_dim to it"
+                f"wants {wanted.name} of {wanted.descriptor_dim}; set student.name and student.descriptor_dim to it, "
+                "or give a teacher.cache, to which a new head is fitted"
             )
         student = Student(wanted.name, wanted.descriptor_dim, wanted.input_size_px)
-        student.load_state_dict(start.model.state_dict())
+        student.trunk.load_state_dict(start.model.trunk.state_dict())
+        if has_head:
+            student.head.load_state_dict(start.model.head.state_dict())
         trunk = f"{start.card.trunk}, trained on"
     else:
         student = Student(wanted.name, wanted.descriptor_dim, wanted.input_size_px)

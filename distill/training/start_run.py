@@ -60,7 +60,7 @@ def go_on(run: Path, name: str | None, overrides: Sequence[str]) -> Finished:
     check_same_recipe(config, stored, str(run))
     check_hardware(config, ours)
     state = read_state(folder.state_path)
-    parts = build_parts(config)
+    parts = build_parts(config, is_new=False)
     _check_state(state, config, parts, folder)
     judge = _judge(config, ours)
     return Finished(config, folder, train(config, parts, folder, ours, judge, state), ours.rank == 0)

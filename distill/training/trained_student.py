@@ -17,6 +17,7 @@ from timm.layers.norm_act import convert_sync_batchnorm
 from torch import Tensor, nn
 
 from distill.students.student import Student
+from distill.training.depthwise import keep_slow_depthwise_in_float32
 from distill.training.quantization_aware import QuantizationAware
 from icd_mobile.errors import unknown_name
 
@@ -74,6 +75,7 @@ class TrainedStudent(nn.Module):
         if wide_dim is not None:
             self.compact_head = CompactHead(student.head.in_features, wide_dim, student.descriptor_dim)
             self.student.head.requires_grad_(False)  # its place is taken until the run ends
+        keep_slow_depthwise_in_float32(self.student.trunk)
         self.quantization = QuantizationAware(self.student.trunk) if quantization_aware else None
         self.frozen_layers = tuple(frozen_layers)
         for layer in self._frozen():
