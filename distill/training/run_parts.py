@@ -73,6 +73,11 @@ def build_parts(config: RunConfig, skipped_path: Path | None = None, *, is_new: 
     needs_no_images = config.teacher is not None and config.teacher.cache and config.teacher.target == "view"
     if config.data.images is None and not needs_no_images:
         raise InputError("a run needs images; give --images DIR or --images photos.tar")
+    if config.teacher is not None and config.teacher.target == "photograph" and config.teacher.cache is None:
+        raise InputError(
+            "teacher.target=photograph needs a cache of the photographs: python -m distill cache-teacher "
+            "--augmentation none --views 1, then teacher.cache=FOLDER"
+        )
     torch.manual_seed(config.seed)  # the head's start, and a random trunk
     model, trunk = build_model(config)
     teacher, teacher_dim, cached = None, None, None
@@ -80,11 +85,6 @@ def build_parts(config: RunConfig, skipped_path: Path | None = None, *, is_new: 
         cached = open_cache(config, config.teacher, Path(config.teacher.cache))
         teacher_dim = cached.views.key.descriptor_dim
     elif config.teacher is not None:
-        if config.teacher.target == "photograph":
-            raise InputError(
-                "teacher.target=photograph needs a cache of the photographs: python -m distill cache-teacher "
-                "--augmentation none --views 1, then teacher.cache=FOLDER"
-            )
         teacher = open_online_teacher(config.teacher)
         teacher_dim = teacher.descriptor_dim
     losses = build_losses(config, model, teacher_dim)
