@@ -18,10 +18,10 @@ from torch import Tensor, nn
 from distill.augmentations.views import ViewBatch
 from distill.configs.config import RunConfig
 from distill.losses.batch import Batch
+from distill.students.normalization import normalized
 from distill.teachers.teacher import Network, Teacher
 from distill.training.launch import Processes
 from distill.training.module import Distillation
-from distill.training.normalization import normalized
 from distill.training.online_teacher import OnlineTeacher
 from distill.training.optimizers import build_optimizer
 from distill.training.run_folder import RunFolder

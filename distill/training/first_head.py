@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from distill.augmentations.views import ImageViews, ViewKey
+from distill.students.normalization import normalized
 from distill.students.student import Student
-from distill.training.normalization import normalized
 from icd_mobile.errors import InputError
 from icd_mobile.progress import track_images
 

@@ -20,10 +20,10 @@ from distill.augmentations.views import ViewBatch
 from distill.configs.config import RunConfig
 from distill.losses.batch import Batch
 from distill.losses.weighted import WeightedLosses
+from distill.students.normalization import normalized
 from distill.students.student import Student
 from distill.training.accumulation import backward_in_parts
 from distill.training.mixing import mix_views
-from distill.training.normalization import normalized
 from distill.training.online_teacher import OnlineTeacher, resized
 from distill.training.optimizers import build_optimizer, learning_rate, set_learning_rate
 from distill.training.trained_student import Described, TrainedStudent, mean_decay, update_mean

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from distill.configs.config import RunConfig
 from distill.losses.batch import Batch
+from distill.students.normalization import normalized
 from distill.training.launch import Processes, processes
-from distill.training.normalization import normalized
 from distill.training.optimizers import build_optimizer
 from distill.training.run_parts import Parts, build_parts
 from distill.training.train import batch_sampler

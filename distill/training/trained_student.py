@@ -16,8 +16,8 @@ import torch.nn.functional as F  # noqa: N812 (the name every PyTorch reader kno
 from timm.layers.norm_act import convert_sync_batchnorm
 from torch import Tensor, nn
 
+from distill.students.depthwise import keep_slow_depthwise_in_float32
 from distill.students.student import Student
-from distill.training.depthwise import keep_slow_depthwise_in_float32
 from distill.training.quantization_aware import QuantizationAware
 from icd_mobile.errors import unknown_name
 

@@ -13,10 +13,10 @@ from distill.augmentations.views import ViewKey
 from distill.configs.config import RunConfig
 from distill.configs.config_files import validated, with_overrides
 from distill.students.checkpoint import make_card, save_checkpoint
+from distill.students.depthwise import keep_slow_depthwise_in_float32
 from distill.students.student import Student
 from distill.teacher_cache.make import build_cache, cache_key
 from distill.teachers.teacher import Network, Teacher
-from distill.training.depthwise import keep_slow_depthwise_in_float32
 from distill.training.run_parts import build_parts
 from distill.training.start_run import begin
 from icd_mobile.datasets.sample_pictures import procedural_picture
