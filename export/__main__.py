@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from export.targets.table import TARGETS
 from icd_mobile.cli import one_line_errors
 from icd_mobile.errors import InputError
 
@@ -36,7 +37,7 @@ EXAMPLES = """Examples:
 def main(
     target: Annotated[
         list[str] | None,
-        typer.Option(help="torchscript, onnx, coreml, tflite, executorch, or all; repeatable.", show_default=False),
+        typer.Option(help=f"{', '.join(TARGETS)}, or all; repeatable.", show_default=False),
     ] = None,
     student: Annotated[
         str,

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from devices.base import DeviceError
+from export.targets.table import TARGETS, find_target
 from icd_mobile.cli import one_line_errors, sigterm_cleans_up
 
 if TYPE_CHECKING:
     from bench.run.calibration_spread import Spread
 
+*FIRST_TARGETS, LAST_TARGET = TARGETS
 HELP = (
     "How much an int8 artifact depends on its calibration: two disjoint halves of a folder of photographs give two "
     "models, and the spread of their micro-AP is printed.\n\n"
@@ -33,7 +35,7 @@ EXAMPLES = "\n\n".join(
 def calibration_spread(
     calibration: Annotated[Path, typer.Option(help="Folder of photographs, 64 or more at best.")],
     student: Annotated[str, typer.Option(help="The student, by name or checkpoint.")] = "default",
-    target: Annotated[str, typer.Option(help="torchscript, onnx, coreml, tflite or executorch.")] = "onnx",
+    target: Annotated[str, typer.Option(help=f"{', '.join(FIRST_TARGETS)} or {LAST_TARGET}.")] = "onnx",
     dataset: Annotated[
         str, typer.Option(help="'sample'; 'copydays' or 'disc', once prepared; or a dataset's folder.")
     ] = "sample",
@@ -54,7 +56,6 @@ def calibration_spread(
         from bench.run.calibration_spread import calibration_spread as measure
         from devices.base import open_device
         from distill.students.checkpoint import open_student
-        from export.targets.table import find_target
         from icd_mobile.datasets.prepared import DATASETS_DIR, PIXELS_FOLDER, dataset_place
         from icd_mobile.datasets.read import read_dataset
         from icd_mobile.quiet import terminal

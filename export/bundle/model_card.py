@@ -6,6 +6,7 @@ from export.bundle.manifest import Accuracy, CalibrationInfo, Manifest, Parity, 
 
 CARD_NAME = "README.md"
 
+# target -> how an app runs it, to be filled with the model's name and sizes; `_plain_use` says it for other targets.
 _HOW_TO_RUN = {
     "torchscript": """```python
 torch.backends.quantized.engine = "qnnpack"  # int8; "onednn" on x86 with AVX512-VNNI: others saturate
@@ -38,8 +39,12 @@ val descriptor = module.forward(EValue.from(pixels))[0].toTensor()  // pixels: f
 def model_card(manifest: Manifest) -> str:
     """Markdown from the manifest alone; every figure with its evidence word."""
     student, parity = manifest.student, manifest.parity
-    how_to_run = _HOW_TO_RUN[manifest.target].format(
-        model=manifest.model_path, size=manifest.pixels.size_px, dim=student.descriptor_dim
+    how_to_run = (
+        _HOW_TO_RUN[manifest.target].format(
+            model=manifest.model_path, size=manifest.pixels.size_px, dim=student.descriptor_dim
+        )
+        if manifest.target in _HOW_TO_RUN
+        else _plain_use(manifest)
     )
     calibration = manifest.quantization.calibration
     calibrated = _calibrated(calibration) if calibration else "none needed"
@@ -93,6 +98,16 @@ Parity says that the artifact computes what the checkpoint computes; micro-AP sa
 
 {_threshold(manifest.accuracy)}
 """
+
+
+def _plain_use(manifest: Manifest) -> str:
+    """What any runtime of the target is to be handed and gives back, where no code stands in `_HOW_TO_RUN`."""
+    (pixels,), (descriptor,) = manifest.inputs, manifest.outputs
+    given = f"`{pixels.name}`, {pixels.dtype} {pixels.shape} ({pixels.layout})"
+    return (
+        f"Open `{manifest.model_path}` with your {manifest.target} runtime and hand it {given}.\n"
+        f"It gives `{descriptor.name}`, {descriptor.dtype} {descriptor.shape}."
+    )
 
 
 def _calibrated(calibration: CalibrationInfo) -> str:

@@ -1,4 +1,7 @@
-"""The targets by name, and what a target's exporter is given and gives back."""
+"""The targets by name, and what a target's exporter is given and gives back.
+
+Command lines make their help of the names, so nothing heavy is imported here.
+"""
 
 from __future__ import annotations
 
@@ -8,15 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from export.bundle.manifest import TensorInfo
-from export.quantization.plan import QuantizationPlan
 from icd_mobile.errors import OutsideError, unknown_name
 
 if TYPE_CHECKING:
     from torch.fx import GraphModule
 
     from distill.students.checkpoint import StudentCard
+    from export.bundle.manifest import TensorInfo
     from export.bundle.pixels import PixelStudent
+    from export.quantization.plan import QuantizationPlan
     from icd_mobile.pictures.preprocessing import Pixels
 
 PRECISIONS = ("fp32", "fp16", "int8")  # of every target
@@ -114,6 +117,8 @@ def load_exporter(target: Target) -> Callable[[ExportRequest], Exported]:
 
 def pixel_input(size_px: int, layout: str) -> TensorInfo:
     """The one input every artifact has."""
+    from export.bundle.manifest import TensorInfo
+
     shape = (1, size_px, size_px, 3) if layout == "NHWC" else (1, 3, size_px, size_px)
     dtype = "RGB image" if layout == "image" else "float32"
     return TensorInfo(name="pixels", shape=shape, dtype=dtype, layout=layout)
@@ -121,6 +126,8 @@ def pixel_input(size_px: int, layout: str) -> TensorInfo:
 
 def descriptor_output(descriptor_dim: int) -> TensorInfo:
     """The one output every artifact has."""
+    from export.bundle.manifest import TensorInfo
+
     return TensorInfo(name="descriptor", shape=(1, descriptor_dim), dtype="float32", layout="ND")
 
 
