@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from icd_mobile.arrays import Descriptors
 from icd_mobile.errors import InputError
 from icd_mobile.files import whole_file
+from icd_mobile.pictures.preprocessing import IMAGE_SUFFIXES
 from icd_mobile.retrieval.search import UNIT_TOLERANCE
 
 Side = Literal["query", "reference"]
@@ -130,8 +131,15 @@ def _open_part(path: Path, side: Side) -> Part:
 
 
 def _read_ids(dataset: Any) -> Ids:
+    """(N,) ids; of a path, as isc2021 writes them (`queries/Q00000.jpg`), the file name without its suffix."""
     values = dataset[...].reshape(-1).tolist()
-    return np.array([value.decode() if isinstance(value, bytes) else str(value) for value in values], dtype=np.str_)
+    names = (value.decode() if isinstance(value, bytes) else str(value) for value in values)
+    return np.array([_id_of(name) for name in names], dtype=np.str_)
+
+
+def _id_of(name: str) -> str:
+    stem, _, suffix = name.rpartition("/")[2].rpartition(".")
+    return stem if f".{suffix.lower()}" in IMAGE_SUFFIXES else name
 
 
 def _mapped(path: Path, file: Any, vectors: Any) -> Any:

@@ -54,6 +54,14 @@ def test_submission_is_written_sorted_and_each_side_is_read(tmp_path: Path) -> N
     assert np.array_equal(next(read_descriptors([path], "reference").blocks()), references)
 
 
+def test_paths_of_images_stand_for_their_names_as_isc2021_writes_them(tmp_path: Path) -> None:
+    """Its script writes the path of each image below the folder; a block of Copydays before an id is not a path."""
+    given = ["queries/Q00000.jpg", "a/b/Q00001.JPEG", "strong/200001", "Q00002"]
+    write_descriptors(tmp_path / "q.h5", unit_rows(4), given)
+    found = read_descriptors([tmp_path / "q.h5"], "query")
+    assert found.ids.tolist() == ["Q00000", "Q00001", "strong/200001", "Q00002"]
+
+
 @pytest.mark.parametrize("options", [{"chunks": (2, 8)}, {"compression": "gzip"}, {"dtype": "f8"}])
 def test_values_that_do_not_lie_in_one_piece_as_float32_are_read_too(
     options: dict[str, object], tmp_path: Path
