@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -96,25 +94,3 @@ def test_a_missing_package_is_named_with_its_install_command(
     (outcome,) = _export(checkpoint, tmp_path, ("coreml", "fp32"))
     assert (outcome.state, outcome.reason) == ("failed", "needs coremltools: pip install coremltools")
     assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize("precision", ["fp32", "int8"])
-@pytest.mark.parametrize("target", TARGETS)
-def test_nothing_in_a_bundle_tells_where_it_was_made(
-    checkpoint: Checkpoint, tmp_path: Path, target: str, precision: str
-) -> None:
-    (outcome,) = _export(checkpoint, tmp_path, (target, precision))
-    assert outcome.bundle_dir is not None
-    places = [str(Path(__file__).parents[2]).encode(), str(tmp_path).encode(), b"site-packages"]
-    for name, content in _contents(outcome.bundle_dir):
-        assert not any(place in content for place in places), name
-
-
-def _contents(folder: Path) -> Iterator[tuple[str, bytes]]:
-    """Every file, and what is inside those that are zip archives."""
-    for path in folder.rglob("*"):
-        if path.is_file() and zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:
-                yield from ((f"{path.name}/{name}", archive.read(name)) for name in archive.namelist())
-        elif path.is_file():
-            yield path.name, path.read_bytes()

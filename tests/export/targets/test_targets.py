@@ -6,6 +6,8 @@ The default student in every precision and one other in fp32 by default; the com
 from __future__ import annotations
 
 import json
+import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -56,6 +58,23 @@ def assert_contract(outcome: Outcome, checkpoint: Checkpoint) -> None:
     verified = verify_bundle(outcome.bundle_dir)
     assert (verified.evidence, verified.how) == (parity.evidence, parity.reason)
     assert verified.cosine_min == pytest.approx(1.0, abs=1e-4)
+    assert_tells_nothing_of_this_machine(outcome.bundle_dir)
+
+
+def assert_tells_nothing_of_this_machine(bundle_dir: Path) -> None:
+    places = [str(Path(__file__).parents[3]).encode(), str(bundle_dir.parent).encode(), b"site-packages"]
+    for name, content in _contents(bundle_dir):
+        assert not any(place in content for place in places), name
+
+
+def _contents(folder: Path) -> Iterator[tuple[str, bytes]]:
+    """Every file, and what is inside those that are zip archives."""
+    for path in folder.rglob("*"):
+        if path.is_file() and zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                yield from ((f"{path.name}/{name}", archive.read(name)) for name in archive.namelist())
+        elif path.is_file():
+            yield path.name, path.read_bytes()
 
 
 def read_metadata(target: str, model_path: Path) -> dict[str, str]:
