@@ -8,17 +8,19 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from PIL import Image
 
-from export.bundle.pixels import PixelStudent, to_batch
 from icd_mobile.arrays import Descriptors
 from icd_mobile.datasets.sample_pictures import calibration_photos
 from icd_mobile.errors import GateError
 from icd_mobile.evidence import Evidence
 from icd_mobile.pictures.preprocessing import RESIZE_FILTER, Pixels, UnreadableImageError, read_rgb, to_pixels
+
+if TYPE_CHECKING:
+    from export.bundle.pixels import PixelStudent
 
 GOLDEN_DIR = "golden"
 DESCRIPTORS_NAME = "descriptors.json"
@@ -37,6 +39,10 @@ class Golden:
 
 def make_golden(student: PixelStudent, size_px: int) -> Golden:
     """Golden images from the embedded sample's calibration photographs, which no benchmark judges."""
+    import torch  # here, so that a bundle can be verified where PyTorch is not installed
+
+    from export.bundle.pixels import to_batch
+
     photos = calibration_photos()
     sources = []
     for photo in photos:

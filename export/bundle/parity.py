@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -77,8 +78,10 @@ def _descriptors(session: Session, pixels: Pixels) -> Descriptors:
 @contextmanager
 def _torch_settings_kept() -> Iterator[None]:
     """A runtime file sets PyTorch's threads and int8 engine for its process; here that process goes on exporting."""
-    import torch
-
+    torch = sys.modules.get("torch")
+    if torch is None:  # none of the runtimes that set it
+        yield
+        return
     num_threads, engine = torch.get_num_threads(), torch.backends.quantized.engine
     try:
         yield
