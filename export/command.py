@@ -19,7 +19,7 @@ from export.plan import Outcome
 from export.quantization.budget import NOTE, Budget
 from export.structure import summary
 from export.targets.table import CALIBRATED, PRECISIONS, TARGETS, find_target
-from icd_mobile.errors import InputError, unknown_name
+from icd_mobile.errors import InputError, OutsideError, unknown_name
 from icd_mobile.quiet import terminal
 
 _STYLES = {"ok": "green", "exported but failed its check": "yellow", "failed": "red"}
@@ -60,7 +60,7 @@ def run_export(
     disjoint_from: Sequence[Path] = (),
     budget: Budget | None = None,
 ) -> int:
-    """Export and print; the exit code is 0 where every artifact is ok, 1 where one is not."""
+    """Export and print; the exit code is 0 where every artifact is ok, 3 where only a package is missing, else 1."""
     jobs = plan_jobs(targets, precisions)
     for option, given, takers in (
         ("--calibration", calibration_dir is not None, CALIBRATED),
@@ -79,7 +79,10 @@ def run_export(
         print(json.dumps({"outcomes": [_plain(outcome) for outcome in outcomes]}))
     else:
         print_outcomes(checkpoint, outcomes, out)
-    return 0 if all(outcome.state == "ok" for outcome in outcomes) else 1
+    failed = [outcome for outcome in outcomes if outcome.state != "ok"]
+    if failed and all(outcome.is_outside for outcome in failed):
+        return OutsideError.exit_code
+    return 1 if failed else 0
 
 
 def _export_with_progress(
@@ -170,8 +173,10 @@ def _why(outcome: Outcome) -> str:
 
 
 def _plain(outcome: Outcome) -> dict[str, object]:
+    fields = asdict(outcome)
+    del fields["is_outside"]  # the exit code says it
     return {
-        **asdict(outcome),
+        **fields,
         "bundle_dir": str(outcome.bundle_dir) if outcome.bundle_dir else None,
         "parity": outcome.parity.model_dump() if outcome.parity else None,
         "structure": [check.model_dump() for check in outcome.structure],

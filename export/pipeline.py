@@ -26,6 +26,7 @@ from export.quantization.budget import Budget, open_validation, search_plan
 from export.structure import check_structure
 from export.targets.table import CALIBRATED, TARGETS, ExportRequest, load_exporter
 from icd_mobile.errors import InputError, OutsideError
+from icd_mobile.extras import not_installed
 from icd_mobile.quiet import interruptible, output_to
 
 if TYPE_CHECKING:
@@ -98,8 +99,10 @@ def _export_one(plan: ExportPlan, target: str, precision: str, bundle_dir: Path)
         with output_to(log_path), staged(bundle_dir) as folder:
             manifest = _fill_bundle(plan, target, precision, bundle_dir.name, folder)
     except OutsideError as error:
-        return _failed(target, precision, str(error), start)
+        return _failed(target, precision, str(error), start, is_outside=True)
     except Exception as error:
+        if missing := not_installed(error):
+            return _failed(target, precision, str(missing), start, is_outside=True)
         if f"[Errno {errno.ENOSPC}]" in str(error):  # shutil wraps it in an error of its own
             raise InputError(f"no space left for {bundle_dir}; free some, or choose another --out") from error
         keep_log = True
@@ -124,8 +127,9 @@ def _export_one(plan: ExportPlan, target: str, precision: str, bundle_dir: Path)
     )
 
 
-def _failed(target: str, precision: str, reason: str, start: float) -> Outcome:
-    return Outcome(target, precision, "failed", reason, None, None, None, time.monotonic() - start)
+def _failed(target: str, precision: str, reason: str, start: float, is_outside: bool = False) -> Outcome:
+    seconds = time.monotonic() - start
+    return Outcome(target, precision, "failed", reason, None, None, None, seconds, is_outside=is_outside)
 
 
 def _fill_bundle(plan: ExportPlan, target_name: str, precision: str, name: str, folder: Path) -> Manifest:

@@ -24,7 +24,10 @@ Progress = Callable[[str, str], None]  # (bundle name, what is being done)
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one (target, precision); `search` where a budget of micro-AP was kept or missed."""
+    """What became of one (target, precision); `search` where a budget of micro-AP was kept or missed.
+
+    `is_outside` where it failed for want of something outside this project, such as a package.
+    """
 
     target: str
     precision: str
@@ -36,6 +39,7 @@ class Outcome:
     seconds: float
     structure: tuple[StructureCheck, ...] = ()
     search: QuantizationSearch | None = None
+    is_outside: bool = False
 
 
 class ExportPlan:

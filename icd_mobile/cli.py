@@ -14,6 +14,7 @@ from typing import Protocol, cast
 import typer
 
 from icd_mobile.errors import InputError
+from icd_mobile.extras import not_installed
 
 INTERRUPTED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM  # as shells have it
 _KEPT = "what was finished is kept, nothing half-written is left"
@@ -40,6 +41,11 @@ def one_line_errors(*others: type[Exception]) -> Iterator[None]:
         _stop(f"interrupted; {_KEPT}", INTERRUPTED, error)
     except Terminated as error:
         _stop(f"ended by SIGTERM; {_KEPT}", TERMINATED, error)
+    except ModuleNotFoundError as error:
+        outside = not_installed(error)
+        if outside is None:
+            raise
+        _stop(str(outside), outside.exit_code, error)
     except OSError as error:
         if error.errno == errno.ENOSPC:
             advice = "free some space, or choose another --out"

@@ -29,6 +29,7 @@ from icd_mobile.datasets.pixel_files import PixelSource, dataset_source
 from icd_mobile.datasets.prepared import DATASETS_DIR, PIXELS_FOLDER, SAMPLE, dataset_place
 from icd_mobile.datasets.read import read_dataset
 from icd_mobile.errors import InputError
+from icd_mobile.extras import require
 from icd_mobile.pictures.preprocessing import UnreadableImageError, read_rgb
 from icd_mobile.retrieval.accuracy import Compared
 from icd_mobile.retrieval.result import Accuracy, BaselineInfo, CalibrationOverlap
@@ -86,8 +87,10 @@ def run_bench(plan: RunPlan, screen: Screen | None = None) -> RunResult:
     Raises:
         InputError: no bundle, a damaged one, an unknown dataset or teacher, or a folder that cannot be written.
         GateError: a bundle's model is not the one that was exported.
+        OutsideError: what searches is not installed.
         DeviceError: no such device, or it cannot be reached.
     """
+    require("faiss")
     screen = screen or Screen(quiet=True)
     bundles = [bundle_artifact(bundle) for bundle in find_bundles(plan.bundles)]
     if plan.write_threshold:

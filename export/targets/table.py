@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from icd_mobile.errors import OutsideError, unknown_name
+from icd_mobile.extras import not_installed
 
 if TYPE_CHECKING:
     from torch.fx import GraphModule
@@ -111,6 +112,8 @@ def load_exporter(target: Target) -> Callable[[ExportRequest], Exported]:
     try:
         exporter: Callable[[ExportRequest], Exported] = getattr(importlib.import_module(module_name), function_name)
     except ImportError as error:
+        if missing := not_installed(error):
+            raise missing from error
         raise OutsideError(f"needs {target.packages[0]} ({error}): pip install {target.packages[0]}") from error
     return exporter
 
