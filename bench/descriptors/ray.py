@@ -18,6 +18,7 @@ from typing import Any
 
 from bench.descriptors.shard import Embedding, ShardEmbedder, ShardTask
 from icd_mobile.errors import InputError, OutsideError
+from icd_mobile.extras import require
 
 MAX_ATTEMPTS = 3  # at a shard: Ray starts a dead actor anew for ever, and one shard may kill each of them
 CONNECT_LIMIT_S = 10.0
@@ -76,10 +77,9 @@ def ray_cluster(address: str | None) -> Iterator[int]:
     Raises:
         OutsideError: Ray is not installed, or no cluster answers there.
     """
-    try:
-        import ray
-    except ModuleNotFoundError as error:
-        raise OutsideError("ray is not installed: pip install 'icd-mobile[ray]'") from error
+    require("ray")
+    import ray
+
     address = address or os.environ.get("RAY_ADDRESS") or None
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # it warns of what Ray Data itself does
     try:

@@ -19,6 +19,7 @@ import typer
 
 from icd_mobile.cli import one_line_errors
 from icd_mobile.errors import GateError
+from icd_mobile.extras import require
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,6 +61,7 @@ def main(
     with one_line_errors():
         from bench.limits.anonymous_memory import HOW
 
+        require("faiss")
         load = f"{os.getloadavg()[0]:.1f}"
         searches, pairs = measure_searches(queries, references)
         times_faster = micro_ap_times_faster()
