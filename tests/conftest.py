@@ -5,6 +5,9 @@ from __future__ import annotations
 import csv
 import os
 import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +33,39 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("checkpoint") / "tiny.safetensors"
     save_checkpoint(path, student, card)
     return path
+
+
+# Python that finds some modules nowhere, whatever is installed: `python -c WITHOUT a,b PACKAGE WORDS...`
+WITHOUT = """
+import runpy, sys
+
+absent = set(sys.argv[1].split(","))
+
+class Without:
+    def __init__(self, finder):
+        self._finder = finder
+    def __getattr__(self, name):
+        return getattr(self._finder, name)
+    def find_spec(self, name, path=None, target=None):
+        return None if name.partition(".")[0] in absent else self._finder.find_spec(name, path, target)
+
+sys.meta_path[:] = [Without(finder) for finder in sys.meta_path]
+package = sys.argv[2]
+del sys.argv[1:3]
+runpy.run_module(package, run_name="__main__", alter_sys=True)
+"""
+
+
+@pytest.fixture
+def run_without() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """`run_without(modules, folder, package, *words)`: `python -m` as if the modules were not installed."""
+
+    def run(modules: Iterable[str], folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", WITHOUT, ",".join(modules), *words]
+        environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
+        return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+    return run
 
 
 def smooth_picture(seed: int) -> Image.Image:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from export.bundle.bundle import write_manifest
 from export.bundle.manifest import Manifest
 from export.bundle.verify import verify_bundle
 from icd_mobile.errors import GateError, InputError
+from icd_mobile.extras import MODULES
 
 
 def test_a_bundle_as_exported_passes_and_its_golden_images_are_run(bundle: Path) -> None:
@@ -156,3 +158,18 @@ def test_an_unknown_key_in_a_manifest_is_refused(bundle: Path) -> None:
     path.write_text(json.dumps(content | {"surprise": 1}))
     with pytest.raises(GateError, match="surprise"):
         verify_bundle(bundle)
+
+
+def test_an_onnx_bundle_is_verified_where_pytorch_is_not_installed(
+    tiny_checkpoint: Path, run_without: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    from distill.students.checkpoint import load_checkpoint
+    from export.pipeline import export_bundles
+
+    def silent(_name: str, _what: str) -> None:
+        return
+
+    (outcome,) = export_bundles(load_checkpoint(tiny_checkpoint), [("onnx", "fp32")], None, tmp_path, False, silent)
+    done = run_without(MODULES, tmp_path, "export", "--verify", str(outcome.bundle_dir))
+    assert done.returncode == 0, done.stderr
+    assert "6 golden images give their descriptors" in done.stdout
