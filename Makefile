@@ -7,7 +7,10 @@ DEMO := artifacts/demo
 # Two test workers, one thread each: more only makes them wait for each other.
 PYTEST := OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist worksteal
 
-.PHONY: help setup demo test test-all check bench bench-harness bench-scale bench-train clean
+# What `make pythons` tries; a command or a path for each.
+PYTHONS ?= python3.11 python3.12 python3.13
+
+.PHONY: help setup demo test test-all check pythons bench bench-harness bench-scale bench-train clean
 
 help:  ## What there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -15,7 +18,7 @@ help:  ## What there is to make
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "icd-mobile needs Python 3.11 or newer: make PYTHON=...")'
 	$(PYTHON) -m venv $(VENV)
-	$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all,dev]'
 	touch $@
 
 setup: $(INSTALLED)  ## Make .venv and install the tried set (several GB: PyTorch and TensorFlow)
@@ -42,6 +45,18 @@ check: $(INSTALLED)  ## ruff and mypy --strict on the five packages
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+
+pythons:  ## On each Python that is here: the tried set and the ranges resolve, the base installs and runs
+	@for python in $(PYTHONS); do \
+	    $$python -c '' 2>/dev/null || { echo "$$python: not on this machine"; continue; }; \
+	    folder=$$(mktemp -d) && $$python -m venv $$folder && \
+	    $$folder/bin/python -m pip install -qq --dry-run -c constraints.txt '.[all,ray,dev]' && \
+	    $$folder/bin/python -m pip install -qq --dry-run '.[all,ray,dev]' && \
+	    $$folder/bin/python -m pip install -qq . && \
+	    (cd $$folder && bin/icd-mobile devices >/dev/null) && \
+	    echo "$$($$folder/bin/python --version): resolves, and the base runs" || exit 1; \
+	    rm -rf $$folder build; \
+	done
 
 bench: $(INSTALLED)  ## The project's own hot paths (pytest-benchmark)
 	$(PY) -m pytest tests/benchmarks --benchmark-enable --benchmark-only
