@@ -7,7 +7,6 @@ import time
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -28,9 +27,6 @@ from export.targets.table import CALIBRATED, TARGETS, ExportRequest, load_export
 from icd_mobile.errors import InputError, OutsideError
 from icd_mobile.extras import not_installed
 from icd_mobile.quiet import interruptible, output_to
-
-if TYPE_CHECKING:
-    pass
 
 
 def bundle_name(student: str, target: str, precision: str) -> str:

@@ -9,6 +9,7 @@ in the packages above it.
 from __future__ import annotations
 
 import importlib
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -70,6 +71,13 @@ __all__ = [
 def __getattr__(name: str) -> object:
     if name not in _PLACES:
         raise AttributeError(f"module 'icd_mobile' has no attribute '{name}'; it offers {', '.join(__all__)}")
+    package = _PLACES[name].partition(".")[0]
+    found = importlib.import_module(package).__file__
+    if found is None or Path(found).resolve().parents[1] != Path(__file__).resolve().parents[1]:
+        raise ImportError(
+            f"icd-mobile's package '{package}' is hidden by {found or 'a folder of that name'}: rename that, or run where "
+            "it is not on Python's path"
+        )
     return getattr(importlib.import_module(_PLACES[name]), name)
 
 

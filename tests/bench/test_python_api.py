@@ -5,7 +5,10 @@ from __future__ import annotations
 import ast
 import doctest
 import inspect
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -118,3 +121,18 @@ def test_a_picture_that_cannot_be_read_is_named(bundle_dir: Path, picture: objec
 def test_a_name_that_is_not_public_says_what_is() -> None:
     with pytest.raises(AttributeError, match="'icd_mobile' has no attribute 'serch'; it offers PRESETS, Accuracy"):
         icd_mobile.serch  # noqa: B018 (the look-up is what is tested)
+
+
+def test_a_folder_of_the_user_s_own_that_hides_a_package_is_named(tmp_path: Path) -> None:
+    (tmp_path / "export").mkdir()
+    (tmp_path / "export" / "__init__.py").write_text("")
+    done = subprocess.run(
+        [sys.executable, "-c", "from icd_mobile import describe"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert f"'export' is hidden by {tmp_path / 'export' / '__init__.py'}: rename that" in done.stderr
