@@ -75,8 +75,8 @@ def __getattr__(name: str) -> object:
     found = importlib.import_module(package).__file__
     if found is None or Path(found).resolve().parents[1] != Path(__file__).resolve().parents[1]:
         raise ImportError(
-            f"icd-mobile's package '{package}' is hidden by {found or 'a folder of that name'}: rename that, or run where "
-            "it is not on Python's path"
+            f"icd-mobile's package '{package}' is hidden by {found or 'a folder of that name'}: rename that, or run "
+            "where it is not on Python's path"
         )
     return getattr(importlib.import_module(_PLACES[name]), name)
 
