@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from export.targets.table import TARGETS
+from icd_mobile.allocator import keep_freed_memory
 from icd_mobile.cli import one_line_errors
 from icd_mobile.errors import InputError
 
@@ -100,6 +101,7 @@ def main(
 
             verify_bundles(verify, as_json)
             return
+        keep_freed_memory()
         if validation is not None and max_drop is None:
             raise InputError("--validation is for --max-drop; add --max-drop 0.005, or leave it out")
         from export.quantization.budget import Budget

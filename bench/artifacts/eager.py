@@ -1,8 +1,9 @@
 """PyTorch eager as a runtime: the baseline and the teacher that artifacts are compared with.
 
 Same `load(path, num_threads) -> Session` as the files in `export/runtimes`, so that the same worker measures it. Unlike
-them it imports this project, to rebuild a student or open a teacher, so it runs on the host only;
-on the GPU when there is one.
+them it imports this project, to rebuild a student or open a teacher, so it runs on the host only; on the GPU when there
+is one. On a CPU the memory that PyTorch frees stays with the process, as in this project's trainings;
+`ICD_MOBILE_ALLOCATOR=system` measures PyTorch as it comes.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from torch import Tensor
 
 from distill.students.checkpoint import load_checkpoint
 from distill.teachers import open_teacher
+from icd_mobile.allocator import keep_freed_memory
 
 PACKAGE = "torch"
 _DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -50,6 +52,7 @@ class EagerSession:
 
 def load(path: Path, num_threads: int) -> EagerSession:
     """Open a student checkpoint, or the teacher that a JSON file names; the thread count is process-wide in PyTorch."""
+    keep_freed_memory()
     torch.set_num_threads(num_threads)
     if path.suffix == ".json":
         teacher = open_teacher(json.loads(path.read_text(encoding="utf-8"))["teacher"]).to(_DEVICE)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from icd_mobile.allocator import keep_freed_memory
 from icd_mobile.cli import one_line_errors
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ def compare(
 ) -> None:
     """Registered with `HELP` and `EXAMPLES` by `distill.__main__`."""
     with one_line_errors():
+        keep_freed_memory()
         from distill.comparison.compare import compare as compare_recipes
         from distill.comparison.compare import recipe_configs
 

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from distill.teachers.catalogue import TeacherSpec, teacher_specs
+from icd_mobile.allocator import keep_freed_memory
 from icd_mobile.cli import check_out, one_line_errors
 from icd_mobile.download import cache_dir
 from icd_mobile.pictures.skipped import report_skipped
@@ -65,6 +66,7 @@ def whiten_teacher(
     """Fit PCA whitening on a teacher's features and write it as a teacher of its own."""
     with one_line_errors():
         check_out(out)
+        keep_freed_memory()
         from distill.teachers import open_teacher
         from distill.teachers.whitening import WhitenedCard, fit_whitening, save_whitened
         from icd_mobile.pictures.folders import count_images, stream_images

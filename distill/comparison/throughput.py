@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from icd_mobile.allocator import keep_freed_memory
 from icd_mobile.cli import one_line_errors
 from icd_mobile.errors import GateError
 
@@ -85,6 +86,7 @@ def main(
     as_json: Annotated[bool, typer.Option("--json", help="One object on standard output, nothing else there.")] = False,
 ) -> None:
     with one_line_errors(), tempfile.TemporaryDirectory() as place:
+        keep_freed_memory()
         from distill.comparison.throughput_rounds import run_rounds
 
         folder = Path(place)

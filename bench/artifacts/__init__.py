@@ -1,0 +1,1 @@
+"""What is benched, and its passes on a device."""
