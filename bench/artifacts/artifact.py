@@ -11,12 +11,12 @@ from pathlib import Path
 from PIL import Image
 
 from bench.records.record import BASELINE_TARGET, ArtifactInfo
-from icd_mobile.errors import InputError
-from icd_mobile.extras import install_command
 from export.bundle.bundle import check_files, read_manifest
 from export.bundle.manifest import MANIFEST_NAME, CalibrationImage, Manifest
-from icd_mobile.evidence import Evidence
 from export.runtimes import REFERENCES, RUNTIMES, why_no_runtime
+from icd_mobile.errors import InputError
+from icd_mobile.evidence import Evidence
+from icd_mobile.extras import install_command
 
 EAGER_PATH, EAGER_INSTALL = Path(__file__).parent / "eager.py", install_command("torch")
 

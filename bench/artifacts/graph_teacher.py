@@ -1,4 +1,4 @@
-"""A teacher that is an ONNX graph, measured as `eager.py` measures the others; what runs it is ONNX Runtime, on the CPU."""
+"""A teacher that is an ONNX graph, measured as `eager.py` measures the others, and run by ONNX Runtime on the CPU."""
 
 from __future__ import annotations
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from pathlib import Path
 
 from bench.artifacts.artifact import EAGER_INSTALL, EAGER_PATH, Artifact, baseline_artifact, reference_info

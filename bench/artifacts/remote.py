@@ -1,4 +1,4 @@
-"""The passes of `bench/artifacts/worker.py` as functions: each pushes a request to a device, waits, and pulls the result."""
+"""The passes of `bench/artifacts/worker.py` as functions: each pushes a request to a device and pulls the result."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from bench.artifacts.artifact import Artifact
+from bench.artifacts.worker import EXIT_NO_RUNTIME
 from bench.records.latency import Preset
 from bench.records.record import ColdStart, Latency, Memory, RuntimeInfo
-from icd_mobile.arrays import Descriptors
-from bench.artifacts.worker import EXIT_NO_RUNTIME
 from devices.base import Device
+from icd_mobile.arrays import Descriptors
 from icd_mobile.errors import GateError, OutsideError
 
 START_LIMIT_S = 300.0  # for starting Python, importing a runtime and loading a model, on a slow device

@@ -71,6 +71,7 @@ def cache_teacher(
                 size_px=size,
                 teacher=opened_teacher.name,
                 teacher_weights_sha256=opened_teacher.weights_sha256,
+                teacher_size_px=opened_teacher.input_size_px,
             )
         opened = open_photos(images, out / SKIPPED_FILE)
         if opened.skipped:

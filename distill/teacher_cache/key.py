@@ -30,6 +30,7 @@ class CacheKey(Strict):
     render_size_px: int  # the side that the views were drawn at, and the teacher's, where it is larger
     teacher: str
     teacher_weights_sha256: str
+    teacher_size_px: int | None = None  # the side of the pictures it saw; None in a cache made before this was kept
     descriptor_dim: int
     photos_per_shard: int
 

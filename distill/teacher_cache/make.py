@@ -35,6 +35,7 @@ from icd_mobile.pictures.preprocessing import Pixels, to_pixels
 from icd_mobile.progress import track_images
 from icd_mobile.workers import end_with_parent
 
+_ALIKE = 1e-4  # descriptors of different photographs never come so close, number by number
 _PHOTOS_PER_BATCH = 8  # divides a shard, so that a resumed build gives the teacher the same batches
 
 
@@ -59,6 +60,7 @@ def cache_key(
         render_size_px=max(size_px, teacher.input_size_px),
         teacher=teacher.name,
         teacher_weights_sha256=teacher.weights_sha256,
+        teacher_size_px=teacher.input_size_px,
         descriptor_dim=teacher.descriptor_dim,
         photos_per_shard=photos_per_shard,
     )
@@ -77,7 +79,7 @@ def build_cache(
 
     Raises:
         InputError: a cache of another key is there, or the disk has no room.
-        GateError: the teacher gives descriptors that are not finite.
+        GateError: the teacher gives descriptors that are not finite, or describes the first photographs alike.
     """
     if (cache_dir / KEY_FILE).exists():
         check_fits(cache_dir, read_key(cache_dir), **key.model_dump())
@@ -139,6 +141,11 @@ def _described(
     for image_ids, drawn, stored in loader:
         descriptors = _describe(teacher, drawn.reshape(-1, *drawn.shape[2:]), device)
         by_photo = descriptors.reshape(len(drawn), -1, descriptors.shape[1])
+        if len(drawn) > 1 and np.abs(by_photo - by_photo[:1]).max() < _ALIKE:
+            raise GateError(
+                f"teacher {teacher.name} describes {len(drawn)} photographs alike, from "
+                f"{photos.files[image_ids[0]].name} on; look at them, or give trained weights"
+            )
         for image_id, views, of_photo in zip(image_ids, stored, by_photo, strict=True):
             if not np.isfinite(of_photo).all():
                 raise GateError(

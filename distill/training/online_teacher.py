@@ -19,7 +19,7 @@ class OnlineTeacher:
 
     def __init__(self, teacher: Teacher) -> None:
         self._teacher = teacher
-        self.descriptor_dim, self.input_size_px = teacher.descriptor_dim, teacher.input_size_px
+        self.name, self.descriptor_dim, self.input_size_px = teacher.name, teacher.descriptor_dim, teacher.input_size_px
 
     def to(self, device: torch.device) -> None:
         """Move it there."""

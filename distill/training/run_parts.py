@@ -20,6 +20,8 @@ from distill.students.weights import load_trunk_weights, source_name
 from distill.teacher_cache.key import CacheKey, check_fits, read_names
 from distill.teacher_cache.photographs import PhotographDescriptors
 from distill.teacher_cache.views import CachedViews
+from distill.teachers.catalogue import named_teachers
+from distill.teachers.opening import split_size
 from distill.training.first_head import fit_first_head
 from distill.training.online_teacher import OnlineTeacher, open_online_teacher
 from distill.training.trained_student import TrainedStudent
@@ -55,6 +57,7 @@ class Parts:
     trunk: str  # where its weights came from, for the card
     losses: WeightedLosses
     teacher: OnlineTeacher | None  # None too where the descriptors come from a cache
+    teacher_name: str | None  # as it was opened: which form and file, not what the recipe calls it
     teacher_dim: int | None
     images: Images
 
@@ -80,20 +83,20 @@ def build_parts(config: RunConfig, skipped_path: Path | None = None, *, is_new: 
         )
     torch.manual_seed(config.seed)  # the head's start, and a random trunk
     model, trunk = build_model(config)
-    teacher, teacher_dim, cached = None, None, None
+    teacher, teacher_name, teacher_dim, cached = None, None, None, None
     if config.teacher is not None and config.teacher.cache is not None:
         cached = open_cache(config, config.teacher, Path(config.teacher.cache))
-        teacher_dim = cached.views.key.descriptor_dim
+        teacher_name, teacher_dim = cached.views.key.teacher, cached.views.key.descriptor_dim
     elif config.teacher is not None:
         teacher = open_online_teacher(config.teacher)
-        teacher_dim = teacher.descriptor_dim
+        teacher_name, teacher_dim = teacher.name, teacher.descriptor_dim
     losses = build_losses(config, model, teacher_dim)
     # A teacher sees a view as it was drawn for it, and the student sees that reduced, as in a cache.
     drawn_px = max(config.views_size_px, 0 if teacher is None else teacher.input_size_px)
     images = open_images(config, cached, drawn_px, skipped_path)
     if is_new and cached is not None and _needs_head(config):
         fit_first_head(model.student, images.dataset, len(images.names))
-    return Parts(model, trunk, losses, teacher, teacher_dim, images)
+    return Parts(model, trunk, losses, teacher, teacher_name, teacher_dim, images)
 
 
 def _needs_head(config: RunConfig) -> bool:
@@ -125,8 +128,14 @@ def open_cache(config: RunConfig, teacher: TeacherConfig, folder: Path) -> Cache
     else:
         views = CachedViews(folder, config.data.num_views, config.seed)
         wanted = {"augmentation": config.data.augmentation, "size_px": config.views_size_px}
-    if views.key.teacher.partition(".")[0] != Path(teacher.name).name:  # a teacher's name without its form will do
-        wanted["teacher"] = Path(teacher.name).name
+    name, size_px = split_size(teacher.name)
+    if views.key.teacher.partition(".")[0] != Path(name).name:  # a teacher's name without its form will do
+        wanted["teacher"] = Path(name).name
+    if size_px or teacher.input_size_px:
+        wanted["teacher_size_px"] = size_px or teacher.input_size_px
+    published = named_teachers().get(views.key.teacher)
+    if published is not None and published.sha256 is not None:
+        wanted["teacher_weights_sha256"] = published.sha256
     check_fits(folder, views.key, **wanted)
     return Cache(folder, views)
 

@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader
 
 from distill.augmentations.views import ViewBatch, collate_views
 from distill.configs.config import RunConfig
-from distill.configs.config_files import recipe_command, without_folder
+from distill.configs.config_files import recipe_command
 from distill.students.checkpoint import make_card, save_checkpoint
 from distill.students.student import Student
 from distill.training.launch import Processes
@@ -147,7 +147,7 @@ def _student_saver(config: RunConfig, parts: Parts, folder: RunFolder) -> Callab
             recipe=recipe_command(config),
             data=f"{len(parts.images.names):,} images: {config.data.about or parts.images.source_name}",
             licence=config.data.licence,
-            teacher=None if config.teacher is None else without_folder(config.teacher.name),
+            teacher=parts.teacher_name,
             git_revision=revision,
         )
         save_checkpoint(folder.student_path, student, card)

@@ -14,13 +14,13 @@ import coremltools as ct
 import numpy as np
 from coremltools.converters.mil import Builder as mb  # noqa: N813 (coremltools' own name for it)
 
-from bench.run import passes
 from bench.records.latency import Preset
+from bench.records.rows import make_rows
+from bench.records.setting import common_setting
 from bench.report.report import render_csv, render_markdown
+from bench.run import passes
 from bench.run.run import RunPlan, run_bench
 from bench.run.screen import Screen
-from bench.records.setting import common_setting
-from bench.records.rows import make_rows
 from export.bundle.bundle import list_files, read_manifest, write_manifest
 from export.mil import BLIND_TO
 

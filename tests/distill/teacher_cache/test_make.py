@@ -228,6 +228,28 @@ def test_descriptors_that_are_not_finite_stop_the_work(photos: Photos, tmp_path:
     assert not list(tmp_path.glob("*.npy"))
 
 
+def test_a_teacher_that_describes_all_alike_stops_the_work(photos: Photos, tmp_path: Path) -> None:
+    class Constant(MeanColor):
+        def forward(self, images: Tensor) -> Tensor:
+            return torch.ones_like(super().forward(images))
+
+    whole = color_teacher()
+    teacher = replace(whole, network=replace(whole.network, features=Constant(1)))
+    with pytest.raises(GateError, match=r"describes 3 photographs alike, from 0.png on"):
+        build_cache(tmp_path, photos, teacher, _key(photos, teacher))
+    assert not list(tmp_path.glob("*.npy"))
+
+
+def test_a_cache_of_the_same_teacher_at_another_size_is_refused_and_stays(photos: Photos, tmp_path: Path) -> None:
+    """Where the student's size is the larger, views are drawn alike for both, and only this field tells them apart."""
+    small, large = color_teacher(), replace(color_teacher(), network=replace(color_teacher().network, input_size_px=16))
+    build_cache(tmp_path, photos, small, _key(photos, small))
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(InputError, match=rf"made with teacher_size_px {small.input_size_px}, this run has 16"):
+        build_cache(tmp_path, photos, large, _key(photos, large))
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
 def test_a_cache_without_room_is_refused_before_the_work(
     photos: Photos, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
