@@ -49,6 +49,9 @@ def fit_first_head(student: Student, dataset: Dataset[ImageViews], num_photograp
     penalty = RIDGE * inputs.diagonal()[:-1].mean() * torch.eye(width + 1).double()
     penalty[-1, -1] = 0.0  # the bias is free
     solved = torch.linalg.solve(inputs + penalty, outputs)
+    # Adaptive optimisers move each weight by the learning rate, whatever its size: the head gets the size of a new one.
+    # The scale is free, because the descriptor is normalised after it.
+    solved *= (3 * width) ** -0.5 / solved[:-1].square().mean().sqrt()
     student.head.load_state_dict({"weight": solved[:-1].T.float().contiguous(), "bias": solved[-1].float()})
 
 

@@ -101,6 +101,8 @@ def test_a_head_of_another_size_begins_as_the_regression_on_the_teacher(config: 
     # 24 views, 512 features: nearly all of them can be met.
     assert error(fitted.model, fitted.images.dataset) < 0.15
     assert error(random.model, random.images.dataset) > 0.6
+    # Of the size of a Linear as PyTorch makes it, uniform between +-1 / sqrt(F).
+    assert float(fitted.model.student.head.weight.square().mean().sqrt()) == pytest.approx((3 * 512) ** -0.5, rel=1e-4)
     trunks = [parts.model.student.trunk.state_dict() for parts in (fitted, random)]
     assert all(torch.equal(value, trunks[1][name]) for name, value in trunks[0].items()), "the trunk is the start's"
 
