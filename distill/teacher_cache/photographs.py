@@ -7,9 +7,39 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from distill.teacher_cache.key import CacheKey, check_fits, read_key
+from distill.teacher_cache.key import KEY_FILE, CacheKey, check_fits, read_key
 from distill.teacher_cache.shards import count_shards, find_records, missing_shards, read_records
 from icd_mobile.errors import InputError
+from icd_mobile.pictures.collection import open_photos
+
+CACHES_DIR = Path("artifacts/teacher-caches")
+STORED_PX = 64  # of the picture beside each descriptor, which nothing reads
+
+
+def make_photograph_cache(images: Path, teacher: str, input_size_px: int | None, folder: Path | None) -> Path:
+    """A cache of one unedited view of each photograph, made, finished or found there; returns its folder.
+
+    Without one it is `CACHES_DIR`, by the teacher and the photographs. With progress; what a stopped one made is kept.
+
+    Raises:
+        InputError: photographs that cannot be used, no such teacher, or a cache of others in the folder.
+        OutsideError: the teacher's weights are not here and cannot be fetched.
+        GateError: its descriptors are not finite.
+    """
+    from distill.teacher_cache.make import build_cache, cache_key
+    from distill.teachers import open_teacher
+
+    photos = open_photos(images).photos
+    opened = open_teacher(teacher, input_size_px=input_size_px)
+    if folder is None:
+        folder = CACHES_DIR / f"{opened.name}-{opened.input_size_px}-{photos.sha256[:12]}"
+    build_cache(folder, photos, opened, cache_key(photos, "none", 0, 1, STORED_PX, opened))
+    return folder
+
+
+def is_finished(cache_dir: Path) -> bool:
+    """Whether a cache is there with all of its shards."""
+    return (cache_dir / KEY_FILE).is_file() and not missing_shards(cache_dir, read_key(cache_dir))
 
 
 class PhotographDescriptors:

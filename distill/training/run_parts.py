@@ -78,8 +78,8 @@ def build_parts(config: RunConfig, skipped_path: Path | None = None, *, is_new: 
         raise InputError("a run needs images; give --images DIR or --images photos.tar")
     if config.teacher is not None and config.teacher.target == "photograph" and config.teacher.cache is None:
         raise InputError(
-            "teacher.target=photograph needs a cache of the photographs: python -m distill cache-teacher "
-            "--augmentation none --views 1, then teacher.cache=FOLDER"
+            "teacher.target=photograph needs a cache of the photographs, which a run makes and a plan does not: "
+            "python -m distill cache-teacher --augmentation none --views 1 --size 64, then teacher.cache=FOLDER"
         )
     torch.manual_seed(config.seed)  # the head's start, and a random trunk
     model, trunk = build_model(config)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from distill.configs.config import RunConfig
 from distill.configs.config_files import read_config, validated, with_overrides
+from distill.teacher_cache.photographs import is_finished, make_photograph_cache
 from distill.training.launch import Processes, check_hardware, processes
 from distill.training.run_folder import RunFolder, check_same_recipe, new_run, open_run
 from distill.training.run_keeper import Judge
@@ -40,6 +42,7 @@ def begin(config: RunConfig, out: Path | None) -> Finished:
     folder = new_run(config, out)
     if ours.rank == 0 and folder.path.exists():
         raise InputError(f"{folder.path} is there already; give another --out, or --resume {folder.path}")
+    config = _with_cache(config, ours)
     parts = build_parts(config, folder.path / "skipped.csv" if ours.rank == 0 else None)
     judge = _judge(config, ours)
     return Finished(config, folder, train(config, parts, folder, ours, judge), ours.rank == 0)
@@ -64,6 +67,24 @@ def go_on(run: Path, name: str | None, overrides: Sequence[str]) -> Finished:
     _check_state(state, config, parts, folder)
     judge = _judge(config, ours)
     return Finished(config, folder, train(config, parts, folder, ours, judge, state), ours.rank == 0)
+
+
+def _with_cache(config: RunConfig, ours: Processes) -> RunConfig:
+    """With the cache that targets of photographs need, made where it is not there yet."""
+    teacher, images = config.teacher, config.data.images
+    if teacher is None or teacher.target != "photograph" or images is None:
+        return config
+    if teacher.cache is not None and is_finished(Path(teacher.cache)):
+        return config
+    if ours.total > 1:
+        raise InputError(
+            "several processes do not make a teacher cache; make it first: python -m distill cache-teacher "
+            f"--images {images} --teacher {teacher.name} --augmentation none --views 1 --size 64 --out cache, and give "
+            "teacher.cache=cache"
+        )
+    folder = None if teacher.cache is None else Path(teacher.cache)
+    made = make_photograph_cache(Path(images), teacher.name, teacher.input_size_px, folder)
+    return with_overrides(config, [f"teacher.cache={json.dumps(str(made))}"])
 
 
 def _judge(config: RunConfig, ours: Processes) -> Judge | None:

@@ -107,6 +107,21 @@ def test_a_head_of_another_size_begins_as_the_regression_on_the_teacher(config: 
     assert all(torch.equal(value, trunks[1][name]) for name, value in trunks[0].items()), "the trunk is the start's"
 
 
+def test_a_run_makes_the_cache_that_is_not_there_and_finds_it_again(
+    config: RunConfig, photos: Photos, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    opened = []
+    monkeypatch.setattr("distill.teachers.open_teacher", lambda *_, **__: opened.append(1) or TEACHER)
+    finished = begin(with_overrides(config, ["teacher.cache=null", "student.start_from=default",
+                                             "student.name=efficientnet_lite0"]), tmp_path / "run")  # fmt: skip
+    assert finished.config.teacher is not None
+    assert finished.config.teacher.cache == f"artifacts/teacher-caches/blocks-{SIZE_PX}-{photos.sha256[:12]}"
+    again = begin(with_overrides(finished.config, []), tmp_path / "again")
+    assert again.config.teacher == finished.config.teacher
+    assert opened == [1], "the second run needs no teacher"
+
+
 def test_a_run_in_the_teacher_s_space_goes_to_its_end(config: RunConfig, tmp_path: Path) -> None:
     finished = begin(config, tmp_path / "run")
     assert finished.trained.num_steps == NUM_PHOTOS // 4
@@ -116,7 +131,7 @@ def test_a_run_in_the_teacher_s_space_goes_to_its_end(config: RunConfig, tmp_pat
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["teacher.cache=null"], "teacher.target=photograph needs a cache of the photographs: .*--views 1"),
+        (["teacher.cache=null"], "teacher.target=photograph needs a cache of the photographs, .*--views 1"),
         (["data.mixing={}"], "a mixed view is of two photographs"),
         (["data.images=null"], "a run needs images"),
         (["teacher.name=other"], "made with teacher blocks, this run has other"),
