@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from distill.training.start_run import Finished
 
 HELP = (
-    "Train a student by a recipe: a shipped one (default, kd_icd, rdcd, sscd) or a YAML file, with KEY=VALUE words put "
-    "over it.\n\nOne process; torchrun or srun start more. How to: docs/train.md."
+    "Train a student by a recipe: a shipped one (default, sscd_student, kd_icd, rdcd, sscd) or a YAML file, with "
+    "KEY=VALUE words put over it.\n\nOne process; torchrun or srun start more. How to: docs/train.md."
 )
 EXAMPLES = "\n\n".join(
     [

@@ -192,7 +192,8 @@ def build_model(config: RunConfig) -> tuple[TrainedStudent, str]:
             raise InputError("student.start_from brings a head, student.wide_dim makes a new one; leave out one")
         start = open_student(wanted.start_from)
         has_head = start.card.descriptor_dim == wanted.descriptor_dim
-        gets_head = config.teacher is not None and config.teacher.cache is not None
+        teacher = config.teacher
+        gets_head = teacher is not None and (teacher.cache is not None or teacher.target == "photograph")
         if start.card.student != wanted.name or not (has_head or gets_head):
             raise InputError(
                 f"student.start_from is a {start.card.student} of {start.card.descriptor_dim} dimensions, the recipe "

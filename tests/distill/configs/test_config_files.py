@@ -30,7 +30,7 @@ def mine(tmp_path: Path) -> str:
     return str(path)
 
 
-@pytest.mark.parametrize("name", ["default", "kd_icd", "rdcd", "sscd"])
+@pytest.mark.parametrize("name", ["default", "sscd_student", "kd_icd", "rdcd", "sscd"])
 def test_every_shipped_recipe_is_whole(name: str) -> None:
     """It reads, and its head says its command, its hardware, and what it reached."""
     config = read_config(name)
@@ -42,7 +42,10 @@ def test_every_shipped_recipe_is_whole(name: str) -> None:
     assert "reached:" in head.lower()
 
 
-@pytest.mark.parametrize(("name", "teacher_dim"), [("default", None), ("kd_icd", 512), ("rdcd", 512), ("sscd", None)])
+@pytest.mark.parametrize(
+    ("name", "teacher_dim"),
+    [("default", None), ("sscd_student", 512), ("kd_icd", 512), ("rdcd", 512), ("sscd", None)],
+)
 def test_the_losses_of_a_recipe_fit_its_student_and_teacher(name: str, teacher_dim: int | None) -> None:
     """The teacher's dimensions are the catalogue's; its weights are not needed to know that they fit."""
     from distill.teachers.catalogue import named_teachers
