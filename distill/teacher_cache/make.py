@@ -82,7 +82,9 @@ def build_cache(
         GateError: the teacher gives descriptors that are not finite, or describes the first photographs alike.
     """
     if (cache_dir / KEY_FILE).exists():
-        check_fits(cache_dir, read_key(cache_dir), **key.model_dump())
+        found = read_key(cache_dir)
+        check_fits(cache_dir, found, **key.model_dump())
+        key = found  # which may say less, if an older version made it
     missing = missing_shards(cache_dir, key)
     _check_room(cache_dir, key, missing)
     write_names(cache_dir, [file.name for file in photos.files])
