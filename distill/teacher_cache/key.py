@@ -59,7 +59,7 @@ def read_key(cache_dir: Path) -> CacheKey:
 def write_key(cache_dir: Path, key: CacheKey) -> None:
     """Put the key there, whole."""
     with whole_file(cache_dir / KEY_FILE) as temporary:
-        temporary.write_text(key.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        temporary.write_text(key.model_dump_json(indent=2, exclude_none=True) + "\n", encoding="utf-8")
 
 
 def write_names(cache_dir: Path, names: list[str]) -> None:
