@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
+from typing import Protocol
 
 import numpy as np
 
@@ -15,6 +16,15 @@ from bench.report.axes import Axis, time_axis
 
 WIDTH = 400.0
 MAX_COLUMNS = 160  # of a latency trace; a longer run is drawn as the range of each stretch
+
+
+class Marked(Protocol):
+    """What colours a mark."""
+
+    @property
+    def target(self) -> str: ...
+    @property
+    def precision(self) -> str: ...
 
 
 def latency_chart(rows: Sequence[Row]) -> str:
@@ -70,7 +80,7 @@ def vertical_tick(axis: Axis, tick: float, top: float, bottom: float) -> str:
     )
 
 
-def target_classes(row: Row) -> str:
+def target_classes(row: Marked) -> str:
     """The style classes that colour a row's mark."""
     return f"target-{escape(row.target)} precision-{escape(row.precision)}"
 

@@ -6,10 +6,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
+from typing import Protocol
 
-from bench.records.rows import Row
 from bench.report.axes import Axis, time_axis
-from bench.report.charts import WIDTH, svg, target_classes, vertical_tick
+from bench.report.charts import WIDTH, Marked, svg, target_classes, vertical_tick
 
 _LEFT, _RIGHT, _TOP, _BOTTOM = 40.0, WIDTH - 12, 14.0, 286.0
 _MAX_RADIUS, _MIN_RADIUS = 10.0, 3.5
@@ -17,11 +17,32 @@ _LOG_FROM_RATIO = 3.0  # dots need their distance; bars, which start at zero, a 
 _LABEL_HEIGHT, _CHARACTER_WIDTH = 13.0, 6.2
 
 
+class Plotted(Marked, Protocol):
+    """What of a row is drawn; None is "not measured"."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def label(self) -> str: ...
+    @property
+    def is_baseline(self) -> bool: ...
+    @property
+    def model_bytes(self) -> int: ...
+    @property
+    def p50_ms(self) -> float | None: ...
+    @property
+    def micro_ap(self) -> float | None: ...
+    @property
+    def micro_ap_low(self) -> float | None: ...
+    @property
+    def micro_ap_high(self) -> float | None: ...
+
+
 @dataclass(frozen=True)
 class _Point:
     """A judged and timed row in the chart's coordinates."""
 
-    row: Row
+    row: Plotted
     x: float
     y: float
     y_low: float
@@ -29,7 +50,7 @@ class _Point:
     radius: float
 
 
-def scatter_chart(rows: Sequence[Row]) -> str:
+def scatter_chart(rows: Sequence[Plotted]) -> str:
     """micro-AP with its interval against p50, the dot's area as file size; "" where nothing was judged."""
     judged = [row for row in rows if row.p50_ms and row.micro_ap is not None]
     if not judged:
@@ -37,7 +58,8 @@ def scatter_chart(rows: Sequence[Row]) -> str:
     x_axis = time_axis([row.p50_ms or 0.0 for row in judged], _LEFT, _RIGHT, _LOG_FROM_RATIO)
     lows, highs = [row.micro_ap_low or 0.0 for row in judged], [row.micro_ap_high or 0.0 for row in judged]
     y_axis = Axis(min(lows) - 0.02, max(highs) + 0.02, _BOTTOM, _TOP)
-    points = [_point(row, x_axis, y_axis, max(other.model_bytes for other in judged)) for row in judged]
+    biggest_bytes = max(1, *(row.model_bytes for row in judged))  # a hash has no model
+    points = [_point(row, x_axis, y_axis, biggest_bytes) for row in judged]
     parts = [_horizontal_tick(y_axis, tick) for tick in y_axis.ticks()]
     parts += [vertical_tick(x_axis, tick, _TOP, _BOTTOM) for tick in x_axis.ticks()]
     parts += [
@@ -51,7 +73,7 @@ def scatter_chart(rows: Sequence[Row]) -> str:
     return svg(_BOTTOM + 22, label, parts)
 
 
-def _point(row: Row, x_axis: Axis, y_axis: Axis, biggest_bytes: int) -> _Point:
+def _point(row: Plotted, x_axis: Axis, y_axis: Axis, biggest_bytes: int) -> _Point:
     return _Point(
         row=row,
         x=x_axis.at(row.p50_ms or 0.0),
