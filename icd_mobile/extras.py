@@ -31,6 +31,8 @@ MODULES = {
     "filelock": "bench",
     "h5py": "bench",
     "ray": "ray",
+    "imagehash": "rivals",
+    "pdqhash": "rivals",
 }
 
 

@@ -46,7 +46,7 @@ ROOMS = {
         ".",
     ),
     "export": ("mil", "runtimes", "bundle", "structure", "calibration", "quantization", "targets", "."),
-    "bench": ("records", "artifacts", "descriptors", "report", "run", "limits", "commands", "."),
+    "bench": ("records", "artifacts", "descriptors", "report", "run", "rivals", "limits", "commands", "."),
 }
 APART = {("bench.run", "bench.report")}  # of these the first may not use the second, though it stands later
 # They name everything that a person may use, so they stand above all packages.

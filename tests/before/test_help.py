@@ -19,7 +19,7 @@ BEFORE: dict[str, str] = json.loads((Path(__file__).parent / "help.json").read_t
 PACKAGES = ("distill", "export", "bench", "devices")
 
 # What is new since, and why; a text that is not here must be word for word what it was.
-NEW_COMMANDS: dict[str, str] = {}
+NEW_COMMANDS = {"bench head-to-head": "students against their teacher, others' students and hashes"}
 NEW_OPTIONS = {
     (
         "distill cache-teacher",
@@ -85,6 +85,7 @@ def test_the_help_text_is_what_it_was(words: str) -> None:
     outside_before, entries_before = parts(BEFORE[words])
     assert (outside != outside_before) == (words in CHANGED_INTROS)
     new = {name for command, name in NEW_OPTIONS if command == words}
+    new |= {command.removeprefix(f"{words} ") for command in NEW_COMMANDS if command.startswith(f"{words} ")}
     changed = {name for command, name in CHANGED_OPTIONS if command == words}
     assert entries.keys() - new == entries_before.keys()
     assert new <= entries.keys()

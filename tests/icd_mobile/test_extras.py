@@ -62,7 +62,7 @@ def test_the_extra_that_is_named_brings_the_module(module: str) -> None:
     assert _distributions(module) & _brought_by(MODULES[module])
 
 
-@pytest.mark.parametrize("extra", ["train", "export", "bench", "ray"])
+@pytest.mark.parametrize("extra", ["train", "export", "bench", "ray", "rivals"])
 def test_every_package_of_an_extra_has_a_module_in_the_table(extra: str) -> None:
     known = {name for module in MODULES for name in _distributions(module)}
     assert _brought_by(extra) - known - FILES_ONLY - NO_IMPORT == set()
