@@ -52,8 +52,8 @@ def notes(found: HeadToHead) -> list[str]:
     busy = [row.label for row in found.rows if (row.p50_ms or 0.0) > BUSY_RATIO * (row.processor_p50_ms or 0.0)]
     if busy:
         lines.append(
-            f"the machine was busy: p50 of {', '.join(busy)} is over {BUSY_RATIO:g} times the processor's own time; run "
-            "again when it is idle, or compare the processor's times"
+            f"the machine was busy: p50 of {', '.join(busy)} is over {BUSY_RATIO:g} times the processor's own time; "
+            "run again when it is idle, or compare the processor's times"
         )
     lines += [f"{row.name}: {row.note}" for row in found.rows if row.note]
     lines += [f"left out: {image}" for image in found.skipped]

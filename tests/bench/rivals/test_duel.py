@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -168,7 +169,7 @@ def test_the_table_and_the_picture_show_every_row(dataset_dir: Path) -> None:
     assert "| gone | rival |" in text
     assert "gone: pip install x" in text
     drawn = picture(found)
-    assert drawn.startswith('<svg xmlns="http://www.w3.org/2000/svg"')
+    assert ElementTree.fromstring(drawn).tag == "{http://www.w3.org/2000/svg}svg"  # well-formed, and a file of its own
     assert "&lt;blind&gt; @8" in drawn
     assert "gone" not in drawn
     assert picture(head_to_head([contender("good", small, not_timed="no")], read_dataset(dataset_dir), 2, quiet)) == ""
