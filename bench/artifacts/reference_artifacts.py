@@ -49,7 +49,7 @@ def teacher_artifact(teacher: str, folder: Path) -> Artifact:
         OutsideError: its weights are not here and cannot be fetched.
     """
     from distill.teachers import open_teacher
-    from distill.teachers.opening import split_size
+    from distill.teachers.catalogue import split_size
 
     name, size_px = split_size(teacher)
     place = str(Path(name).resolve()) if Path(name).is_file() else name
@@ -76,8 +76,7 @@ def teacher_artifact(teacher: str, folder: Path) -> Artifact:
 
 def why_teacher_is_not_here(name: str) -> str:
     """Why a teacher could not be opened without a network; "" where it could, or where it is no published one."""
-    from distill.teachers.catalogue import named_teachers
-    from distill.teachers.opening import split_size
+    from distill.teachers.catalogue import named_teachers, split_size
 
     published = named_teachers()
     spec = published.get(split_size(name)[0])

@@ -12,9 +12,8 @@ from PIL import Image
 
 from bench.artifacts.artifact import bundle_artifact
 from bench.artifacts.reference_artifacts import teacher_artifact
-from bench.rivals.contender import Absent, Contender
-from distill.teachers.catalogue import named_teachers
-from distill.teachers.opening import split_size
+from bench.rivals.contender import Absent, Contender, Kind
+from distill.teachers.catalogue import named_teachers, split_size
 from distill.teachers.packaged import PackagedFile
 from export.runtimes import REFERENCES, RUNTIMES, Session
 from icd_mobile.download import file_sha256
@@ -79,10 +78,7 @@ def student_contender(bundle_dir: Path) -> Contender | Absent:
     try:
         session: Session = importlib.import_module(module).load(artifact.model_path, 1)
     except ModuleNotFoundError as error:
-        outside = not_installed(error)
-        if outside is None:
-            raise
-        return Absent(info.name, "student", str(outside))
+        return _absent(info.name, "student", error)
     return Contender(
         name=info.name,
         kind="student",
@@ -98,6 +94,13 @@ def student_contender(bundle_dir: Path) -> Contender | Absent:
     )
 
 
+def _absent(name: str, kind: Kind, error: ModuleNotFoundError) -> Absent:
+    outside = not_installed(error)
+    if outside is None:
+        raise error
+    return Absent(name, kind, str(outside))
+
+
 def teacher_contender(reference: str, folder: Path) -> Contender | Absent:
     """A teacher by name or file, `NAME@288`; `folder` holds what its runtime reads. Nothing is fetched for it.
 
@@ -111,7 +114,10 @@ def teacher_contender(reference: str, folder: Path) -> Contender | Absent:
         spec = published.get(spec.second or "", spec)
     if spec is not None and not spec.is_here:
         return Absent(name, "teacher", f"not on this computer; {spec.weights} brings it")
-    artifact = teacher_artifact(reference, folder)
+    try:
+        artifact = teacher_artifact(reference, folder)
+    except ModuleNotFoundError as error:
+        return _absent(name, "teacher", error)
     info = artifact.info
     path = Path(name) if spec is None else spec.package.find() if spec.package else spec.path
     session = _teacher_session(path, artifact.model_path)

@@ -97,6 +97,14 @@ def published_file(file_name: str) -> TeacherSpec | None:
     return next((spec for spec in teacher_specs() if spec.package is None and spec.file_name == file_name), None)
 
 
+def split_size(reference: str) -> tuple[str, int | None]:
+    """`NAME@288` is a teacher and the side of its pictures in px; a file of that very name is a file."""
+    name, at, size = reference.rpartition("@")
+    if not at or not size.isdecimal() or Path(reference).is_file():
+        return reference, None
+    return name, int(size)
+
+
 def unknown_teacher(name: str) -> InputError:
     """The error for a mistyped name, with the closest known one; all of them would fill the screen."""
     near = difflib.get_close_matches(name, named_teachers(), n=1, cutoff=0.5)

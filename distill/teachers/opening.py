@@ -8,7 +8,7 @@ from safetensors import SafetensorError, safe_open
 
 from distill.students.checkpoint import HEADER_KEY, open_student
 from distill.students.student import STUDENTS
-from distill.teachers.catalogue import TeacherSpec, named_teachers, published_file, unknown_teacher
+from distill.teachers.catalogue import TeacherSpec, named_teachers, published_file, split_size, unknown_teacher
 from distill.teachers.dino import backbone_state, build_dino_resnet, build_dino_vit
 from distill.teachers.dinov2 import build_dinov2, is_dinov2
 from distill.teachers.files import read_tensors
@@ -23,14 +23,6 @@ from icd_mobile.errors import InputError, OutsideError
 STUDENT_PREFIX = "student:"
 _SUFFIXES = frozenset({".pt", ".pth", ".ckpt", ".safetensors", ".onnx"})
 MIN_SIZE_PX = 32  # the stride of the convolutional trunks
-
-
-def split_size(reference: str) -> tuple[str, int | None]:
-    """`NAME@288` is a teacher and the side of its pictures in px; a file of that very name is a file."""
-    name, at, size = reference.rpartition("@")
-    if not at or not size.isdecimal() or Path(reference).is_file():
-        return reference, None
-    return name, int(size)
 
 
 def open_teacher(name_or_path: str, input_size_px: int | None = None) -> Teacher:

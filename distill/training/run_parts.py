@@ -20,8 +20,7 @@ from distill.students.weights import load_trunk_weights, source_name
 from distill.teacher_cache.key import CacheKey, check_fits, read_names
 from distill.teacher_cache.photographs import PhotographDescriptors
 from distill.teacher_cache.views import CachedViews
-from distill.teachers.catalogue import named_teachers
-from distill.teachers.opening import split_size
+from distill.teachers.catalogue import named_teachers, split_size
 from distill.training.first_head import fit_first_head
 from distill.training.online_teacher import OnlineTeacher, open_online_teacher
 from distill.training.trained_student import TrainedStudent

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -58,6 +60,20 @@ def test_bad_input_is_one_line(words: list[str], line: str, dataset_dir: Path) -
     assert (code, out) == (2, "")
     assert line in err
     assert err.strip().splitlines()[-1].startswith("error: ")
+
+
+def test_a_bundle_and_the_hashes_need_no_pytorch(
+    run_without: Callable[..., subprocess.CompletedProcess[str]], dataset_dir: Path, tmp_path: Path
+) -> None:
+    absent = ("torch", "safetensors", "onnx", "timm", "imagehash")
+    file = tmp_path / "teacher.onnx"
+    file.write_bytes(b"never opened")
+    words = ["--dataset", str(dataset_dir), "--bundle", str(BUNDLE), "--rival", "none", "--teacher", f"{file}@64"]
+    done = run_without(absent, tmp_path, "bench", "head-to-head", *words, "--rounds", "1", "--json")
+    assert done.returncode == 0, done.stderr
+    notes = {row["kind"]: row["note"] for row in json.loads(done.stdout)["rows"] if row["evidence"] == "not measured"}
+    assert notes["teacher"].endswith("is not installed: pip install 'icd-mobile[train]'")
+    assert notes["hash"] == "imagehash is not installed: pip install 'icd-mobile[rivals]'"
 
 
 @pytest.mark.skipif(importlib.util.find_spec(PACKAGE) is None, reason=f"{PACKAGE} is not installed")
