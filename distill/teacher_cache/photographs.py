@@ -8,8 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from distill.teacher_cache.key import KEY_FILE, CacheKey, check_fits, read_key
-from distill.teacher_cache.shards import count_shards, find_records, missing_shards, read_records
-from icd_mobile.errors import InputError
+from distill.teacher_cache.shards import find_all_records, missing_shards, read_records
 from icd_mobile.pictures.collection import open_photos
 
 CACHES_DIR = Path("artifacts/teacher-caches")
@@ -53,14 +52,8 @@ class PhotographDescriptors:
         """
         self.key: CacheKey = read_key(cache_dir)
         check_fits(cache_dir, self.key, augmentation="none", num_views=1)
-        missing = missing_shards(cache_dir, self.key)
-        if missing:
-            raise InputError(
-                f"the teacher cache at {cache_dir} lacks {len(missing):,} of {count_shards(self.key):,} shards; "
-                "run the same cache-teacher command again to finish it"
-            )
         self._cache_dir = cache_dir
-        self._starts = [find_records(cache_dir, self.key, shard) for shard in range(count_shards(self.key))]
+        self._starts = find_all_records(cache_dir, self.key)
 
     def __call__(self, image_id: int) -> NDArray[np.float32]:
         """(D,), L2-normalised."""

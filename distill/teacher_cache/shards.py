@@ -74,6 +74,21 @@ def find_records(cache_dir: Path, key: CacheKey, shard: int) -> int:
     return start
 
 
+def find_all_records(cache_dir: Path, key: CacheKey) -> list[int]:
+    """`find_records` of every shard.
+
+    Raises:
+        InputError: the cache is not finished, or damaged.
+    """
+    missing = missing_shards(cache_dir, key)
+    if missing:
+        raise InputError(
+            f"the teacher cache at {cache_dir} lacks {len(missing):,} of {count_shards(key):,} shards; "
+            "run the same cache-teacher command again to finish it"
+        )
+    return [find_records(cache_dir, key, shard) for shard in range(count_shards(key))]
+
+
 def read_records(cache_dir: Path, key: CacheKey, image_id: int, views: list[int], starts: list[int]) -> Records:
     """(V,) records of a photograph's views by number; `starts` has `find_records` of every shard."""
     shard, row = divmod(image_id, key.photos_per_shard)

@@ -8,7 +8,7 @@ from torch.utils.data import Dataset
 
 from distill.augmentations.views import ImageViews, ViewKey
 from distill.teacher_cache.key import CacheKey, read_key
-from distill.teacher_cache.shards import count_shards, find_records, missing_shards, read_records
+from distill.teacher_cache.shards import find_all_records, read_records
 from icd_mobile.errors import InputError
 from icd_mobile.generators import generator
 
@@ -23,19 +23,13 @@ class CachedViews(Dataset[ImageViews]):
             InputError: no cache there, one that is not finished or is damaged, or fewer than V views in it.
         """
         self.key: CacheKey = read_key(cache_dir)
-        missing = missing_shards(cache_dir, self.key)
-        if missing:
-            raise InputError(
-                f"the teacher cache at {cache_dir} lacks {len(missing):,} of {count_shards(self.key):,} shards; "
-                "run the same cache-teacher command again to finish it"
-            )
+        self._starts = find_all_records(cache_dir, self.key)
         if num_views > self.key.num_views:
             raise InputError(
                 f"the teacher cache at {cache_dir} has {self.key.num_views} views a photograph, {num_views} are asked "
                 "for; make one with more --views, or ask for fewer"
             )
         self._cache_dir, self._num_views, self._seed = cache_dir, num_views, seed
-        self._starts = [find_records(cache_dir, self.key, shard) for shard in range(count_shards(self.key))]
 
     def __len__(self) -> int:
         return self.key.num_photos
