@@ -21,6 +21,10 @@ def pack(
     out: Annotated[Path, typer.Option(help="The checkpoint to write: NAME.safetensors.")],
     data: Annotated[str | None, typer.Option(help="What it was trained on, for the card; kept if not given.")] = None,
     licence: Annotated[str | None, typer.Option(help="Its licence, for the card; kept if not given.")] = None,
+    size: Annotated[
+        int | None,
+        typer.Option(help="Side of its pictures in px, where another than it has detects more.", show_default="kept"),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One object on standard output, nothing else there.")] = False,
 ) -> None:
     """Store a student's weights as float16."""
@@ -29,11 +33,17 @@ def pack(
         import torch
 
         from distill.students.checkpoint import open_student, save_checkpoint
+        from distill.students.student import resized_student
         from distill.students.weights import tensors_sha256
 
         opened = open_student(student)
-        halved = opened.model.half().float()  # as it will be loaded: its trunk has another hash
-        said = {"data": data or opened.card.data, "licence": licence or opened.card.licence}
+        halved = resized_student(opened.model, size or opened.card.input_size_px)
+        halved = halved.half().float()  # as it will be loaded: its trunk has another hash
+        said = {
+            "data": data or opened.card.data,
+            "licence": licence or opened.card.licence,
+            "input_size_px": halved.input_size_px,
+        }
         facts = {"trunk_sha256": tensors_sha256(halved.trunk.state_dict()), "trunk_inside": True, **said}
         save_checkpoint(out, halved, opened.card.model_copy(update=facts), torch.float16)
         num_bytes = out.stat().st_size

@@ -120,6 +120,21 @@ class Student(nn.Module):
         return self.describe_pooled(self.pooled(images))
 
 
+def resized_student(student: Student, input_size_px: int) -> Student:
+    """The same weights for pictures of another side.
+
+    Raises:
+        InputError: a side that the trunk cannot take, or a transformer, whose positions are of one side.
+    """
+    if input_size_px == student.input_size_px:
+        return student
+    if student_spec(student.name).pooling != "gem":
+        raise InputError(f"{student.name} has positions of {student.input_size_px} px only; leave out --size")
+    other = Student(student.name, student.descriptor_dim, input_size_px)
+    other.load_state_dict(student.state_dict())
+    return other.eval().requires_grad_(False)
+
+
 class ClassTokenAndGeM(nn.Module):
     """ViT tokens (N, 1 + T, C) -> the class token joined with GeM of the patch tokens, (N, 2C)."""
 

@@ -203,7 +203,7 @@ def build_model(config: RunConfig) -> tuple[TrainedStudent, str]:
         student.trunk.load_state_dict(start.model.trunk.state_dict())
         if has_head:
             student.head.load_state_dict(start.model.head.state_dict())
-        trunk = f"{start.card.trunk}, trained on"
+        trunk = f"{start.card.trunk.removesuffix(', trained on')}, trained on"
     else:
         student = Student(wanted.name, wanted.descriptor_dim, wanted.input_size_px)
         load_trunk_weights(student, wanted.trunk)

@@ -21,6 +21,7 @@ PACKAGES = ("distill", "export", "bench", "devices")
 # What is new since, and why; a text that is not here must be word for word what it was.
 NEW_COMMANDS = {"bench head-to-head": "students against their teacher, others' students and hashes"}
 NEW_OPTIONS = {
+    ("distill pack", "--size"): "a student may detect more at another size than it was trained at",
     (
         "distill cache-teacher",
         "--teacher-size",

