@@ -68,7 +68,6 @@ def run(
             bundles=bundle or [Path("artifacts/bundles")],
             device=device,
             dataset=dataset,
-            datasets_dir=Path("artifacts/datasets"),
             stores_dir=descriptors,
             preset=find_preset(preset),
             num_threads=threads,
